@@ -1,0 +1,87 @@
+// Command: what a client asks of the leader. Each is checked against the leader's newest view,
+// becomes changes, and is answered once these are committed.
+//
+// Bytes that must be secret (keys, token secrets, data keys) come inside the command, made by the
+// host of the node that received it; core draws only ids and jitter.
+
+import type { ClusterId, NodeId, ServiceId, TaskId } from '../base/id.ts'
+import type { ClusterKey, ClusterSpec, JoinSecrets } from '../object/cluster.ts'
+import type { NodeDescription, NodeSpec, NodeState } from '../object/node.ts'
+import type { ServiceSpec } from '../object/service.ts'
+import type { TaskStatus } from '../object/task.ts'
+
+export type Command =
+  | {
+      readonly type: 'cluster.init'
+      readonly clusterId: ClusterId
+      readonly spec: ClusterSpec
+      readonly key: ClusterKey
+      readonly joinSecrets: JoinSecrets
+      readonly node: {
+        readonly id: NodeId
+        readonly managerAddress: string
+        readonly address: string
+        readonly availability: NodeSpec['availability']
+      }
+      readonly defaultAddressPool: readonly string[]
+      readonly subnetSize: number
+      readonly dataPathPort: number
+    }
+  | {
+      readonly type: 'cluster.update'
+      readonly version: number
+      readonly spec: ClusterSpec
+      /** New secrets of the tokens that are to be rotated. */
+      readonly rotate: Partial<JoinSecrets>
+    }
+  | {
+      readonly type: 'node.update'
+      readonly id: NodeId
+      readonly version: number
+      readonly spec: NodeSpec
+    }
+  | { readonly type: 'node.remove'; readonly id: NodeId; readonly force: boolean }
+  | {
+      readonly type: 'node.describe'
+      readonly id: NodeId
+      readonly description: NodeDescription
+      readonly address: string
+    }
+  | {
+      readonly type: 'node.state'
+      readonly id: NodeId
+      readonly state: NodeState
+      readonly message: string
+    }
+  | { readonly type: 'service.create'; readonly spec: ServiceSpec; readonly registryAuth?: string }
+  | {
+      readonly type: 'service.update'
+      readonly id: ServiceId
+      readonly version: number
+      readonly spec: ServiceSpec
+      /** `?rollback=previous`: the spec in the request is ignored, the previous one taken. */
+      readonly rollback: boolean
+      readonly registryAuth?: string
+      /** `?registryAuthFrom=previous-spec`. */
+      readonly registryAuthFrom?: 'spec' | 'previous-spec'
+    }
+  | { readonly type: 'service.remove'; readonly id: ServiceId }
+  | {
+      readonly type: 'tasks.report'
+      readonly nodeId: NodeId
+      readonly reports: readonly TaskReport[]
+    }
+
+/** A worker's word on one of its tasks. */
+export interface TaskReport {
+  readonly id: TaskId
+  readonly status: TaskStatus
+}
+
+export type CommandType = Command['type']
+
+/** What a command answers when it is committed: the id of what it made or changed. */
+export interface CommandAnswer {
+  readonly id: string
+  readonly warnings: readonly string[]
+}
