@@ -48,7 +48,7 @@ export class Layer {
     if (name !== undefined) this.#names.set(name, object.id)
     if (object.kind === 'task') {
       addTo(this.#tasksOfService, object.serviceId, object.id)
-      if (object.nodeId !== undefined) addTo(this.#tasksOfNode, object.nodeId, object.id)
+      addTo(this.#tasksOfNode, object.nodeId ?? '', object.id)
     }
   }
 
@@ -74,7 +74,7 @@ export class Layer {
     if (name !== undefined && this.#names.get(name) === object.id) this.#names.delete(name)
     if (object.kind === 'task') {
       removeFrom(this.#tasksOfService, object.serviceId, object.id)
-      if (object.nodeId !== undefined) removeFrom(this.#tasksOfNode, object.nodeId, object.id)
+      removeFrom(this.#tasksOfNode, object.nodeId ?? '', object.id)
     }
   }
 }
@@ -122,6 +122,7 @@ export function viewOf(layers: readonly Layer[]): View {
     },
     tasksOfService: (id: ServiceId) => tasks('service', id),
     tasksOfNode: (id) => tasks('node', id),
+    unassignedTasks: () => tasks('node', ''),
     cluster: () => all('cluster')[0] as ObjectOf<'cluster'> | undefined,
     count: (kind) => all(kind).length,
   }
