@@ -8,7 +8,6 @@ SEED ?=
 MINUTES ?= 1
 SECONDS ?= 300
 FILES ?=
-export PATH := $(CURDIR)/node_modules/node-linux-$(HOST_ARCH)/bin:$(PATH)
 
 .PHONY: help setup check unit test sim soak e2e mutants bench build demo clean
 .DEFAULT_GOAL := help

@@ -33,7 +33,7 @@ function missingEntries(lock: Lock): Map<string, Entry> {
       const place = `node_modules/${name}`
       const platform = platformPattern.exec(name)
       if (lock.packages[place] !== undefined || platform === null) continue
-      const [, os, cpu] = platform
+      const [, os = '', cpu = ''] = platform
       const dev = entry.dev === true ? { dev: true } : {}
       missing.set(place, { version, cpu: [cpu], ...dev, optional: true, os: [os] })
     }

@@ -35,7 +35,6 @@ interface Outcome {
 }
 
 const root = join(import.meta.dirname, '..')
-const bin = join(root, 'node_modules/.bin')
 const secondMs = 1000
 const minuteMs = 60 * secondMs
 
@@ -46,8 +45,8 @@ const phases: Readonly<Record<string, Phase>> = {
     timeoutMs: minuteMs,
     needsRoot: false,
     programs: [
-      program('tsc --noEmit', join(bin, 'tsc'), ['--noEmit']),
-      program('biome check', join(bin, 'biome'), ['check', '--error-on-warnings', '.']),
+      program('tsc --noEmit', 'typescript/bin/tsc', ['--noEmit']),
+      program('biome check', '@biomejs/biome/bin/biome', ['check', '--error-on-warnings', '.']),
     ],
   },
   unit: {
@@ -62,8 +61,10 @@ const phases: Readonly<Record<string, Phase>> = {
   e2e: { folders: ['test/e2e'], jobsAtOnce: 1, timeoutMs: 10 * minuteMs, needsRoot: true },
 }
 
-function program(name: string, command: string, args: readonly string[]): Job {
-  return { name, command, args, isTap: false, timeoutMs: 5 * minuteMs }
+function program(name: string, script: string, args: readonly string[]): Job {
+  const path = join(root, 'node_modules', script)
+  const command = process.execPath
+  return { name, command, args: [path, ...args], isTap: false, timeoutMs: 5 * minuteMs }
 }
 
 function testFilesIn(path: string): string[] {
