@@ -9,7 +9,7 @@ import type { Host } from './lab.ts'
 import { type Answer, request, requestJson } from './unix-http.ts'
 import { waitFor } from './wait.ts'
 
-const startTimeoutMs = 30_000
+const defaultStartTimeoutMs = 30_000
 
 export interface AgentOptions {
   /** Absent: the agent gets no --docker-host and finds no engine. */
@@ -17,6 +17,9 @@ export interface AgentOptions {
   /** More flags for `agent daemon`. */
   readonly flags?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** The words that run another agent than agentCommand's, and how long its start may take. */
+  readonly command?: readonly string[]
+  readonly startTimeoutMs?: number
 }
 
 /** Starts `agent daemon` on the host and waits until its socket answers. */
@@ -39,6 +42,7 @@ export class Agent {
   readonly socket: string
   readonly stateFolder: string
   readonly #options: AgentOptions
+  readonly #command: readonly string[]
   #daemon: Daemon | undefined
 
   constructor(host: Host, options: AgentOptions) {
@@ -46,6 +50,7 @@ export class Agent {
     this.socket = join(host.folder, 'agent.sock')
     this.stateFolder = join(host.folder, 'state')
     this.#options = options
+    this.#command = options.command ?? agentCommand()
   }
 
   /** The address in the form of the docker CLI's -H and the agent's --host. */
@@ -66,7 +71,7 @@ export class Agent {
     const daemon = this.host.start(
       'agent',
       [
-        ...agentCommand(),
+        ...this.#command,
         'daemon',
         ...['--state-dir', this.stateFolder, '--socket', this.socket],
         ...['--listen-addr', `${address}:2377`, '--advertise-addr', address],
@@ -76,9 +81,10 @@ export class Agent {
       env,
     )
     this.#daemon = daemon
+    const timeoutMs = this.#options.startTimeoutMs ?? defaultStartTimeoutMs
     const what = `answer of the agent on ${this.host.name}`
     const describe = (): string => tail(daemon.log())
-    await waitFor({ what, timeoutMs: startTimeoutMs, describe }, async () => {
+    await waitFor({ what, timeoutMs, describe }, async () => {
       if (!daemon.isRunning) throw new Error('it has ended')
       const answer = await this.request({ path: '/_ping' })
       return answer.status === 200
@@ -113,9 +119,9 @@ export class Agent {
 
   /** Runs `agent ARGS` as a client of this daemon, on its host. */
   cli(...args: readonly string[]): Promise<Ended> {
-    const [program = '', ...rest] = [...this.host.enter, ...agentCommand(), ...args]
+    const [program = '', ...rest] = [...this.host.enter, ...this.#command, ...args]
     const env = { ...process.env, AGENT_HOST: this.url, NO_COLOR: '1' }
-    return run(program, rest, { timeoutMs: 60_000, env })
+    return run(program, rest, { timeoutMs: 120_000, env })
   }
 
   /** The standard output of `agent ARGS`, which has to succeed. */
