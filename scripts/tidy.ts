@@ -45,7 +45,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   'agent/executor': ['core/base', 'core/object', 'core/spec', 'agent/base'],
   'agent/runtime': ['core/base', 'core/object', 'net/linux', 'agent/base', 'agent/executor'],
   'agent/host': ['core/*', 'net/*', 'agent/base', 'agent/executor', 'agent/storage'],
-  'agent/http': ['core/*', 'agent/base'],
+  'agent/http': ['core/*', 'agent/base', 'agent/executor'],
   'agent/cli': ['core/*', 'agent/base'],
   agent: ['core/*', 'net/*', 'agent/*'],
 }
