@@ -70,6 +70,8 @@ function bundleOne(source: string, output: string, define: Record<string, string
     minifySyntax: true,
     minifyWhitespace: true,
     keepNames: true,
+    // The code cache of a single executable forbids import(); of Node's own modules too.
+    supported: { 'dynamic-import': false },
     legalComments: 'none',
     define,
     external: ['msgpackr-extract'], // A native helper of msgpackr, which does without.

@@ -113,18 +113,18 @@ function endOfPattern(text: string, from: number): number {
   return from
 }
 
-/** `import ... from`, `export ... from`, `import '...'` and `import('...')`. */
+/** `import ... from`, `export ... from`, `import '...'`, `import('...')`, getBuiltinModule('...'). */
 const importPattern =
-  /\b(import|export)(\s+type\b)?([\s\w{},*$]*?)\bfrom\s*(['"])|\bimport\s*(\()?\s*(['"])/g
+  /\b(import|export)(\s+type\b)?[\s\w{},*$]*?\bfrom\s*(['"])|\b(?:import|getBuiltinModule|require)\s*(\()?\s*(['"])/g
 
 function importsOf(text: string, masked: string): Import[] {
   const found: Import[] = []
   for (const match of masked.matchAll(importPattern)) {
     const start = match.index + match[0].length
-    const quote = match[4] ?? match[6] ?? "'"
+    const quote = match[3] ?? match[5] ?? "'"
     const path = text.slice(start, text.indexOf(quote, start))
     const line = text.slice(0, match.index).split('\n').length
-    found.push({ line, path, isType: match[2] !== undefined, isLazy: match[5] !== undefined })
+    found.push({ line, path, isType: match[2] !== undefined, isLazy: match[4] !== undefined })
   }
   return found
 }

@@ -106,7 +106,7 @@ async function runJobs(jobs: readonly Job[], jobsAtOnce: number): Promise<Outcom
 }
 
 async function runJob(job: Job): Promise<Outcome> {
-  const env = { ...process.env, TAP: '1', TAP_DIAG: '1', NO_COLOR: '1' }
+  const env = { ...process.env, TAP: '1', NO_COLOR: '1' }
   const ended = await run(job.command, job.args, { timeoutMs: job.timeoutMs, cwd: root, env })
   const tap = job.isTap
     ? readTap(ended.stdout)

@@ -68,6 +68,11 @@ const planted = [
     want: 'net/linux/tap.ts:2: node:ffi belongs to net/linux/ffi.ts',
   },
   {
+    name: 'ffi outside its door, asked of the process',
+    files: { 'net/linux/tap.ts': "// Tap.\nconst ffi = process.getBuiltinModule('node:ffi')\n" },
+    want: 'net/linux/tap.ts:2: node:ffi belongs to net/linux/ffi.ts',
+  },
+  {
     name: 'the clock outside its door',
     files: { 'net/cluster/peers.ts': '// Peers.\nconst at = Date.now()\n' },
     want: 'net/cluster/peers.ts:2: Date.now: the date belongs to agent/base/clock.ts',
