@@ -195,9 +195,9 @@ t.test('start-first starts the new task before it stops the old one', async (t) 
     id,
     spec('web', 'slow:3000', 1, { update: { parallelism: 1, order: 'start-first' } }),
   )
-  cluster.advance(3_000)
+  cluster.advance(2_500)
   t.same(lines(cluster, id), ['web.1 slow:3000 running/preparing', 'web.1 good running/running'])
-  cluster.advance(1_000)
+  cluster.advance(1_500)
   t.same(lines(cluster, id), ['web.1 slow:3000 running/running', 'web.1 good shutdown/shutdown'])
 })
 

@@ -58,6 +58,8 @@ export class SmallCluster {
   readonly #answers = new Map<number, CommandAnswer | CodedError>()
   #manager: ManagerMachine
   #requestId = 0
+  /** Number of the newest timer; older ones are void. */
+  #timer = 0
   entryCount = 0
 
   constructor() {
@@ -189,17 +191,15 @@ export class SmallCluster {
   #step(event: ManagerEvent): void {
     for (const effect of this.#manager.step(event)) this.#carryOut(effect)
     const { wakeAtMs, wakeTicks } = this.#manager
-    const inTicks = wakeTicks === undefined ? undefined : this.nowMs + wakeTicks * 100
-    for (const atMs of [wakeAtMs, inTicks]) {
-      if (atMs !== undefined)
-        this.#at(atMs, () => this.#tick(atMs === inTicks ? (wakeTicks ?? 0) : 0))
-    }
-  }
-
-  #tick(ticks: number): void {
-    const isDue =
-      (this.#manager.wakeAtMs ?? Infinity) <= this.nowMs || this.#manager.wakeTicks !== undefined
-    if (isDue) this.#step({ type: 'ticked', nowMs: this.nowMs, ticks })
+    const ticksAtMs = wakeTicks === undefined ? Infinity : this.nowMs + wakeTicks * 100
+    const atMs = Math.min(wakeAtMs ?? Infinity, ticksAtMs)
+    if (atMs === Infinity) return
+    const timer = ++this.#timer
+    this.#at(atMs, () => {
+      if (timer !== this.#timer) return
+      const ticks = atMs === ticksAtMs ? (wakeTicks ?? 0) : 0
+      this.#step({ type: 'ticked', nowMs: this.nowMs, ticks })
+    })
   }
 
   #carryOut(effect: ManagerEffect): void {
@@ -238,14 +238,13 @@ export class SmallCluster {
 
   #carryOutWork(worker: Worker, effect: WorkerEffect): void {
     switch (effect.type) {
-      case 'report':
-        this.#step({
-          type: 'reported',
-          nowMs: this.nowMs,
-          nodeId: worker.id,
-          reports: effect.reports,
-        })
+      case 'report': {
+        const { reports } = effect
+        this.#at(this.nowMs + (effect.isUrgent ? 0 : 250), () =>
+          this.#step({ type: 'reported', nowMs: this.nowMs, nodeId: worker.id, reports }),
+        )
         return
+      }
       case 'serve':
         worker.rows = effect.rows
         return
