@@ -9,8 +9,8 @@
 //           the CRC covers all behind it; kind 0: plain, 1: sealed (nacl.secretbox)
 
 import { CodedError } from '../../core/base/error.ts'
-import { decode, encode } from '../../net/wire/codec.ts'
 import { open, seal } from '../../net/secure/crypto.ts'
+import { decode, encode } from '../../net/wire/codec.ts'
 import { crc32c } from './crc32c.ts'
 import { type Disk, errnoOf, isNoSpace } from './disk.ts'
 
