@@ -81,9 +81,15 @@ export interface SnapshotStore {
    * and then nothing is left of it.
    */
   readonly make: (head: SnapshotHead, chunks: Chunks) => Promise<Snapshot>
-  /** Offset 0 starts afresh; others must follow what is staged. Throws disk-full as `make`. */
+  /**
+   * Offset 0 starts afresh; others must follow what is staged. Throws disk-full, and the same piece
+   * may be tried again.
+   */
   readonly stage: (piece: StagedPiece) => Promise<void>
-  /** Completes the staged one and syncs it; not yet listed. Throws damaged-data for other bytes. */
+  /**
+   * Completes the staged one and syncs it; not yet listed. Throws damaged-data for other bytes,
+   * and then nothing is staged; disk-full, and it may be tried again.
+   */
   readonly complete: (snapshot: Snapshot) => Promise<void>
   /** The staged and complete one takes its place in the list: the log says that it is installed. */
   readonly adopt: (snapshotId: string) => Promise<void>
@@ -168,7 +174,6 @@ class Store implements SnapshotStore {
       await staging.writer.append(bytes)
       this.#staging = { ...staging, size: offset + bytes.length }
     } catch (error) {
-      await this.#unstage()
       throw spaceError(path, error)
     }
   }
@@ -179,7 +184,8 @@ class Store implements SnapshotStore {
     if (staging?.snapshotId !== snapshot.id) {
       throw new CodedError('out-of-sequence', `snapshot ${snapshot.id} is not the staged one`)
     }
-    const { id, sizeBytes } = staging.writer.digest()
+    const { id, sizeBytes } = staging.digest ?? staging.writer.digest()
+    this.#staging = { ...staging, digest: { id, sizeBytes } }
     if (id !== snapshot.id || sizeBytes !== snapshot.sizeBytes) {
       await this.#unstage()
       const want = `${snapshot.sizeBytes} bytes with digest ${snapshot.id}`
@@ -190,7 +196,6 @@ class Store implements SnapshotStore {
       await staging.writer.finish(snapshot)
       this.#staging = undefined
     } catch (error) {
-      await this.#unstage()
       throw spaceError(path, error)
     }
   }
@@ -308,14 +313,22 @@ interface Staging {
   readonly snapshotId: string
   readonly writer: Writer
   readonly size: number
+  /** Once it was asked for. */
+  readonly digest?: ContentDigest
+}
+
+interface ContentDigest {
+  readonly id: string
+  readonly sizeBytes: number
 }
 
 /** A snapshot file being written. */
 interface Writer {
+  /** If it throws, nothing was appended, and it may be tried again. */
   readonly append: (bytes: Uint8Array) => Promise<void>
   /** Id and size of all that was appended. To be called once, last. */
-  readonly digest: () => { readonly id: string; readonly sizeBytes: number }
-  /** Writes head and end mark, syncs, closes. */
+  readonly digest: () => ContentDigest
+  /** Writes head and end mark, syncs, closes. A failed write may be tried again, a sync not. */
   readonly finish: (snapshot: Snapshot) => Promise<void>
   /** Closes and removes the file. */
   readonly abandon: () => Promise<void>
@@ -353,21 +366,36 @@ async function createWriter(
   }
   return {
     append: async (bytes) => {
+      const start = { position, frames }
+      let rest = pending.length === 0 ? bytes : new Uint8Array(Buffer.concat([pending, bytes]))
+      try {
+        for (; rest.length >= chunkBytes; rest = rest.subarray(chunkBytes)) {
+          await writeFrame(frameKinds.chunk, seal(key, rest.subarray(0, chunkBytes)))
+        }
+      } catch (error) {
+        position = start.position
+        frames = start.frames
+        throw error
+      }
       digester.update(bytes)
       sizeBytes += bytes.length
-      let rest = pending.length === 0 ? bytes : new Uint8Array(Buffer.concat([pending, bytes]))
-      for (; rest.length >= chunkBytes; rest = rest.subarray(chunkBytes)) {
-        await writeFrame(frameKinds.chunk, seal(key, rest.subarray(0, chunkBytes)))
-      }
       pending = rest.slice()
     },
     digest: () => ({ id: hex(digester.digest()), sizeBytes }),
     finish: async (snapshot) => {
-      if (pending.length > 0) await writeFrame(frameKinds.chunk, seal(key, pending))
-      const end = new Uint8Array(8)
-      new DataView(end.buffer).setBigUint64(0, BigInt(position), true)
-      await writeFrame(frameKinds.head, seal(key, encode(snapshot)))
-      await writeFrame(frameKinds.end, end)
+      const start = { position, frames }
+      try {
+        if (pending.length > 0) await writeFrame(frameKinds.chunk, seal(key, pending))
+        const end = new Uint8Array(8)
+        new DataView(end.buffer).setBigUint64(0, BigInt(position), true)
+        await writeFrame(frameKinds.head, seal(key, encode(snapshot)))
+        await writeFrame(frameKinds.end, end)
+        await file.resize(position)
+      } catch (error) {
+        position = start.position
+        frames = start.frames
+        throw error
+      }
       await file.sync()
       await close()
     },

@@ -22,7 +22,7 @@
 // Left to others: snapshots' bytes (snapshots.ts), keys (keystore.ts), what an entry means (raft).
 
 import { assert, present } from '../../core/base/assert.ts'
-import { CodedError } from '../../core/base/error.ts'
+import { CodedError, hasCode } from '../../core/base/error.ts'
 import type { Log } from '../../core/base/note.ts'
 import { seal } from '../../net/secure/crypto.ts'
 import type { DataKeys } from './data-key.ts'
@@ -52,8 +52,6 @@ import {
 const recordBytesWanted = 256 * 1024
 /** A larger operation goes in pieces of this size, a record each. */
 const pieceBytes = 1024 * 1024
-/** Kept free for hard states when the disk is full: votes must still be written down. */
-const reserveSectors = (512 * 1024) / sectorBytes
 /** Freed segments kept for use again; more than these are removed. */
 const sparesMax = 3
 /** Preallocation writes this much at a time, in the thread pool. */
@@ -94,8 +92,9 @@ export interface Wal {
   readonly restored: LogState
   /**
    * Resolves when the operation is on the disk; several may be in flight, and complete in order.
-   * Rejects with disk-full (nothing of it is written, nor will be), too-large, or, after an error
-   * of the disk, damaged-data for this and every other call.
+   * On a full disk it waits, and all behind it, until `retrySpace` finds room: raft could not go
+   * on without it. Rejects, after an error of the disk, with damaged-data for this and every
+   * other call; with disk-full if closed while it waits.
    */
   readonly save: (operation: LogOperation) => Promise<void>
   /** Entries up to `index` may go: a snapshot that covers them is durable. Frees whole segments. */
@@ -151,8 +150,8 @@ class LogWriter implements Wal {
   #queue: Waiting[] = []
   #running: Promise<void> | undefined
   #isFull = false
-  /** An operation with entries was turned away: later ones with a gap are its fault, no bug. */
-  #hasRefused = false
+  /** The next group finds no room: it waits for `retrySpace`. */
+  #isHeld = false
   #isClosed = false
   #failure: CodedError | undefined
   #counts = { records: 0, operations: 0, syncs: 0 }
@@ -225,6 +224,7 @@ class LogWriter implements Wal {
   async retrySpace(): Promise<boolean> {
     this.#wantSpare()
     await this.#preparing
+    await this.#running
     return !this.#isFull
   }
 
@@ -241,9 +241,11 @@ class LogWriter implements Wal {
   }
 
   async close(): Promise<void> {
+    if (this.#isClosed) return
     this.#isClosed = true
     await this.#running
     await this.#preparing
+    for (const item of this.#queue.splice(0)) item.reject(this.#noSpace('closed while it waited'))
     await this.#current?.file.close()
     this.#current = undefined
   }
@@ -254,66 +256,45 @@ class LogWriter implements Wal {
     return new Promise((resolve, reject) => {
       if (this.#failure !== undefined) reject(this.#failure)
       else this.#queue.push({ ...item, resolve, reject })
-      // Not at once: what the same turn of the loop still saves shares the first record.
-      this.#running ??= Promise.resolve().then(() => this.#run())
+      this.#start()
     })
   }
 
+  #start(): void {
+    // Not at once: what the same turn of the loop still saves shares the first record.
+    this.#running ??= Promise.resolve().then(() => this.#run())
+  }
+
   async #run(): Promise<void> {
-    while (this.#queue.length > 0 && this.#failure === undefined) {
-      const group = this.#takeGroup()
+    while (this.#queue.length > 0 && !this.#isHeld && this.#failure === undefined) {
+      const group = this.#nextGroup()
       try {
         await this.#write(group)
+        this.#queue.splice(0, group.length)
+        this.#counts.operations += group.length
         for (const item of group) item.resolve()
       } catch (error) {
-        if (error instanceof CodedError && error.code === 'disk-full') {
+        if (hasCode(error, 'disk-full')) {
+          this.#isHeld = true
           this.#setFull(true)
-          this.#hasRefused ||= group.some((item) => item.operation.entries !== undefined)
-          for (const item of group) item.reject(error)
-        } else this.#fail(error, group)
+        } else this.#fail(error)
       }
     }
     this.#running = undefined
   }
 
-  /** The next operations that fit in one record, without those that must be turned away. */
-  #takeGroup(): readonly Waiting[] {
-    const group: Waiting[] = []
+  /** The operations at the head of the queue that fit in one record. They stay in the queue. */
+  #nextGroup(): readonly Waiting[] {
+    let count = 0
     let size = 0
-    let lastIndex = this.#lastIndex
-    for (;;) {
-      const next = this.#queue[0]
-      if (next === undefined) return group
-      const isAlone = next.keys !== undefined || next.bytes.length > pieceBytes
-      if (group.length > 0 && (isAlone || size + next.bytes.length > recordBytesWanted))
-        return group
-      this.#queue.shift()
-      const refusal = this.#refusal(next.operation, lastIndex)
-      if (refusal !== undefined) {
-        this.#hasRefused = true
-        next.reject(refusal)
-        continue
-      }
-      lastIndex = lastIndexAfter(next.operation, lastIndex)
-      group.push(next)
-      size += next.bytes.length
-      if (isAlone) return group
+    for (const { keys, bytes } of this.#queue) {
+      const isAlone = keys !== undefined || bytes.length > pieceBytes
+      size += bytes.length
+      if (count > 0 && (isAlone || size > recordBytesWanted)) break
+      count++
+      if (isAlone) break
     }
-  }
-
-  #refusal(operation: LogOperation, lastIndex: number): CodedError | undefined {
-    const first = operation.entries?.[0]?.index
-    if (first === undefined) return undefined
-    const base = operation.install?.index ?? lastIndex
-    if (first > base + 1) {
-      assert(this.#hasRefused, `entry ${first} does not follow entry ${base}`)
-      return this.#noSpace(`entry ${first} follows one that found no room`)
-    }
-    const { nextSector } = present(this.#current, 'the current segment')
-    const isLow = segmentSectors - nextSector < reserveSectors
-    if (this.#isFull && isLow) return this.#noSpace('only the reserve for votes is left')
-    this.#hasRefused = false
-    return undefined
+    return this.#queue.slice(0, count)
   }
 
   /** Resolves when the group is on the disk. */
@@ -326,12 +307,24 @@ class LogWriter implements Wal {
       return
     }
     const operations = group.map((item) => item.operation)
+    // Nothing to write: whoever saved this wants to know when all before it is on the disk.
+    if (operations.every(isEmpty)) return
+    this.#checkOrder(operations)
     if (first.bytes.length <= pieceBytes) {
       await this.#writeRecord({ operations: group.map((item) => item.bytes) }, operations)
     } else {
       for (const piece of piecesOf(first.bytes)) await this.#writeRecord({ piece }, operations)
     }
-    this.#counts.operations += group.length
+  }
+
+  #checkOrder(operations: readonly LogOperation[]): void {
+    let last = this.#lastIndex
+    for (const operation of operations) {
+      const first = operation.entries?.[0]?.index
+      const base = operation.install?.index ?? last
+      assert(first === undefined || first <= base + 1, `entry ${first} does not follow ${base}`)
+      last = lastIndexAfter(operation, last)
+    }
   }
 
   /** `operations` are those that the record holds, or that it holds a piece of. */
@@ -503,6 +496,10 @@ class LogWriter implements Wal {
   }
 
   #setFull(isFull: boolean): void {
+    if (!isFull && this.#isHeld) {
+      this.#isHeld = false
+      this.#start()
+    }
     if (this.#isFull === isFull) return
     this.#isFull = isFull
     this.#options.log(isFull ? 'error' : 'info', isFull ? 'wal.full' : 'wal.freed', {
@@ -517,14 +514,11 @@ class LogWriter implements Wal {
     return new CodedError('disk-full', text, { detail: { folder } })
   }
 
-  #fail(error: unknown, group: readonly Waiting[]): void {
-    const failure = error instanceof CodedError ? error : ioError(this.#current?.path ?? '', error)
-    if (failure.code === 'too-large') {
-      for (const item of group) item.reject(failure)
-      return
-    }
+  #fail(error: unknown): void {
+    const path = this.#current?.path ?? this.#options.folder
+    const failure = error instanceof CodedError ? error : ioError(path, error)
     this.#failure = failure
-    for (const item of [...group, ...this.#queue.splice(0)]) item.reject(failure)
+    for (const item of this.#queue.splice(0)) item.reject(failure)
     this.#options.log('error', 'wal.failed', { error: failure.message })
     this.#options.onFatal(failure)
   }
@@ -548,6 +542,10 @@ function checkpointAfter(before: Checkpoint, operation: LogOperation): Checkpoin
     installed: install ?? before.installed,
     compactedTo: Math.max(compactedTo, compactTo ?? 0),
   }
+}
+
+function isEmpty({ hardState, entries, install, compactTo }: LogOperation): boolean {
+  return (hardState ?? entries ?? install ?? compactTo) === undefined
 }
 
 function lastIndexAfter(operation: LogOperation, before: number): number {
