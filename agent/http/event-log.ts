@@ -67,8 +67,7 @@ export function eventOf(applied: Applied, nowMs: number): ClusterEvent | undefin
   const { before, after } = applied
   const object = after ?? before
   if (object === undefined || object.kind === 'task' || object.kind === 'cluster') return undefined
-  const action = actionOf(before, after)
-  if (action === undefined) return undefined
+  const action = before === undefined ? 'create' : after === undefined ? 'remove' : 'update'
   const atMs = { create: object.createdAtMs, update: object.updatedAtMs, remove: nowMs }[action]
   const changes = action === 'update' ? changesOf(before, after) : {}
   return {
@@ -78,17 +77,6 @@ export function eventOf(applied: Applied, nowMs: number): ClusterEvent | undefin
     attributes: { name: nameOf(object), ...changes },
     atMs,
   }
-}
-
-/** A service is gone for its users when its removal begins, not when its last task has ended. */
-function actionOf(
-  before: ClusterObject | undefined,
-  after: ClusterObject | undefined,
-): EventAction | undefined {
-  const isThere = (object: ClusterObject | undefined): boolean =>
-    object !== undefined && !(object.kind === 'service' && object.isRemoved === true)
-  if (!isThere(before)) return isThere(after) ? 'create' : undefined
-  return isThere(after) ? 'update' : 'remove'
 }
 
 function nameOf(object: Exclude<ClusterObject, { readonly kind: 'task' }>): string {

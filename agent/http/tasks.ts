@@ -1,5 +1,6 @@
 // Tasks: the routes of /tasks but their logs.
 
+import { isDirty } from '../../core/control/slots.ts'
 import type { Task } from '../../core/object/task.ts'
 import { formatTask } from '../../core/spec/task-json.ts'
 import { findTask, parseFilters, tasksOf } from '../../core/store/query.ts'
@@ -13,8 +14,13 @@ export async function listTasks(call: Call): Promise<void> {
   sendJson(
     call,
     200,
-    tasksOf(view, filters).map((task) => format(view, task)),
+    tasksOf(view, filters, (task) => isUpToDate(view, task)).map((task) => format(view, task)),
   )
+}
+
+function isUpToDate(view: View, task: Task): boolean {
+  const service = view.get('service', task.serviceId)
+  return service !== undefined && !isDirty(service, task)
 }
 
 /** GET /tasks/{id}. */

@@ -103,12 +103,11 @@ export function nodesOf(view: View, filters: Filters): readonly Node[] {
   )
 }
 
-/** Filters of GET /services. Services that are being removed are not there any more. */
+/** Filters of GET /services. */
 export function servicesOf(view: View, filters: Filters): readonly Service[] {
   checkFilters(filters, ['name', 'id', 'label', 'mode', 'runtime'])
   return inOrder(view.all('service')).filter(
     (service) =>
-      service.isRemoved !== true &&
       matchesPrefix(filters, 'name', service.spec.name) &&
       matchesPrefix(filters, 'id', service.id) &&
       matchesLabels(filters, 'label', service.spec.labels) &&
@@ -119,9 +118,13 @@ export function servicesOf(view: View, filters: Filters): readonly Service[] {
 
 /**
  * Filters of GET /tasks. Services and nodes are references; throws not-found or bad-request for
- * one that fits none or many.
+ * one that fits none or many. `_up-to-date` is the CLI's own: tasks of the newest spec.
  */
-export function tasksOf(view: View, filters: Filters): readonly Task[] {
+export function tasksOf(
+  view: View,
+  filters: Filters,
+  isUpToDate: (task: Task) => boolean,
+): readonly Task[] {
   checkFilters(filters, [
     'name',
     'id',
@@ -138,9 +141,9 @@ export function tasksOf(view: View, filters: Filters): readonly Task[] {
   const states = lowered(filters, 'desired-state')
   const candidates =
     services.length > 0
-      ? services.flatMap((id) => [...view.tasksOfService(id)])
+      ? services.flatMap((id) => view.tasksOfService(id))
       : nodes.length > 0
-        ? nodes.flatMap((id) => [...view.tasksOfNode(id)])
+        ? nodes.flatMap((id) => view.tasksOfNode(id))
         : view.all('task')
   const isUpToDateOnly = (filters.get('_up-to-date')?.size ?? 0) > 0
   return inOrder(candidates).filter(
@@ -151,7 +154,7 @@ export function tasksOf(view: View, filters: Filters): readonly Task[] {
       (nodes.length === 0 || (task.nodeId !== undefined && nodes.includes(task.nodeId))) &&
       (states.size === 0 || states.has(task.desiredState)) &&
       matchesExactly(filters, 'runtime', task.spec.runtime ?? 'container') &&
-      (!isUpToDateOnly || isUpToDate(view, task)),
+      (!isUpToDateOnly || isUpToDate(task)),
   )
 }
 
@@ -173,33 +176,11 @@ function inOrder<Item extends { readonly id: string }>(items: Iterable<Item>): r
   return [...items].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0))
 }
 
-/** True for a task that a new one made now would not differ from. */
-export function isUpToDate(view: View, task: Task): boolean {
-  const service = view.get('service', task.serviceId)
-  if (service === undefined) return false
-  return task.specVersion === service.specVersion || isSame(task.spec, service.spec.task)
-}
-
-/** Deep equality of plain data; an absent key and one that is undefined are the same. */
-function isSame(a: unknown, b: unknown): boolean {
-  if (a === b) return true
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false
-  if (Array.isArray(a) !== Array.isArray(b)) return false
-  const left = a as Readonly<Record<string, unknown>>
-  const right = b as Readonly<Record<string, unknown>>
-  const keys = new Set([...Object.keys(left), ...Object.keys(right)])
-  return [...keys].every((key) => isSame(left[key], right[key]))
-}
-
 /** The service of that id, name or start of an id. Throws not-found, bad-request (ambiguous). */
 export function findService(view: View, reference: string): Service {
   const exact = view.get('service', reference)
-  if (exact !== undefined && exact.isRemoved !== true) return exact
-  return find(
-    { kind: 'service', reference },
-    [...view.all('service')].filter((service) => service.isRemoved !== true),
-    (service) => service.spec.name,
-  )
+  if (exact !== undefined) return exact
+  return find({ kind: 'service', reference }, view.all('service'), (service) => service.spec.name)
 }
 
 /** The node of that id, hostname or start of an id. Throws not-found, bad-request (ambiguous). */
@@ -226,13 +207,12 @@ export function findNetworkId(view: View, reference: string): string {
 
 function find<Item extends { readonly id: string }>(
   asked: { readonly kind: string; readonly reference: string },
-  items: Iterable<Item>,
+  items: readonly Item[],
   nameOf: (item: Item) => string | undefined,
 ): Item {
   const { kind, reference } = asked
-  const all = [...items]
-  const named = all.filter((item) => nameOf(item) === reference)
-  const fitting = named.length > 0 ? named : all.filter((item) => item.id.startsWith(reference))
+  const named = items.filter((item) => nameOf(item) === reference)
+  const fitting = named.length > 0 ? named : items.filter((item) => item.id.startsWith(reference))
   if (fitting.length > 1) {
     throw new CodedError(
       'bad-request',
