@@ -3,7 +3,7 @@
 import { CodedError } from '../base/error.ts'
 import type { NodeId } from '../base/id.ts'
 import type { Node } from '../object/node.ts'
-import { validateNodeSpec } from '../spec/validate.ts'
+import { validateNode } from '../spec/validate.ts'
 import type { Draft } from '../store/draft.ts'
 import type { Command, CommandAnswer } from './command.ts'
 import { checkVersion } from './version.ts'
@@ -15,7 +15,7 @@ export function updateNode(
 ): CommandAnswer {
   const node = nodeOf(draft, command.id)
   checkVersion(node, command.version)
-  validateNodeSpec(command.spec)
+  validateNode(command.spec)
   if (command.spec.role !== node.spec.role) checkRoleChange(draft, node)
   draft.put<Node>({ ...node, spec: command.spec })
   return { id: node.id, warnings: [] }

@@ -8,7 +8,7 @@ import { isHealthy, putSpec } from '../control/spec-change.ts'
 import type { Service } from '../object/service.ts'
 import type { Task } from '../object/task.ts'
 import { checkSupported } from '../spec/supported.ts'
-import { validateServiceSpec, validateServiceUpdate } from '../spec/validate-service.ts'
+import { validateService, validateServiceChange } from '../spec/validate-service.ts'
 import type { Draft } from '../store/draft.ts'
 import type { Command, CommandAnswer } from './command.ts'
 import type { CommandContext } from './context.ts'
@@ -20,7 +20,7 @@ export function createService(
   context: CommandContext,
 ): CommandAnswer {
   const { spec } = command
-  validateServiceSpec(spec)
+  validateService(spec)
   checkSupported(spec)
   checkName(draft, spec.name)
   const id = makeId<ServiceId>(context.random)
@@ -46,7 +46,7 @@ export function updateService(
   checkVersion(service, command.version)
   if (command.rollback) return rollBack(draft, service)
   const { spec } = command
-  validateServiceUpdate(service.spec, spec)
+  validateServiceChange(service.spec, spec)
   checkSupported(spec)
   if (spec.name !== service.spec.name) checkName(draft, spec.name)
   const registryAuth = command.registryAuth ?? service.registryAuth
