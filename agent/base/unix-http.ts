@@ -48,7 +48,11 @@ export class HttpClient {
       agent: this.#agent,
       method: request.method,
       path: request.path,
-      headers: { host: target.type === 'tcp' ? target.host : 'agent', ...length, ...request.headers },
+      headers: {
+        host: target.type === 'tcp' ? target.host : 'agent',
+        ...length,
+        ...request.headers,
+      },
       ...(target.type === 'unix'
         ? { socketPath: target.path }
         : { host: target.host, port: target.port }),

@@ -1,8 +1,8 @@
 // The Docker Engine API as the commands use it: a path, a query, JSON both ways. The version is agreed
 // on once, by /_ping, as docker does. A daemon's error becomes a CodedError with docker's words.
 
-import { HttpClient, type HttpResponse, type HttpTarget, readText } from '../base/unix-http.ts'
 import { CodedError, type ErrorCode } from '../../core/base/error.ts'
+import { HttpClient, type HttpResponse, type HttpTarget, readText } from '../base/unix-http.ts'
 import { parseUint } from './opts/number.ts'
 
 /** The newest version of the API that the commands speak. */
@@ -164,9 +164,13 @@ function decode<T>(text: string, path: string): RawAnswer<T> {
     // A daemon is trusted to speak its own API: every field of the shapes in api-json.ts is optional.
     return { value: JSON.parse(text) as T, text: text.trim() }
   } catch (cause) {
-    throw new CodedError('damaged-data', `the answer to ${path} is not JSON: ${text.slice(0, 80)}`, {
-      cause,
-    })
+    throw new CodedError(
+      'damaged-data',
+      `the answer to ${path} is not JSON: ${text.slice(0, 80)}`,
+      {
+        cause,
+      },
+    )
   }
 }
 

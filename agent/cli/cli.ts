@@ -17,7 +17,7 @@ import {
   usageLine,
 } from './command.ts'
 import { apiCommands } from './commands.ts'
-import { type Flag, flagValues, type FlagValues, parseFlags } from './flags.ts'
+import { type Flag, type FlagValues, flagValues, parseFlags } from './flags.ts'
 import { columnsDefault, formatHelp, formatRootHelp } from './help.ts'
 import { compareNatural } from './natural.ts'
 
@@ -98,7 +98,11 @@ async function dispatch(line: Line): Promise<number> {
   if (found === undefined) throw unknownCommand({ path: programName, commands }, word)
   const placed = { command: found, path: `${programName} ${found.name}` }
   if (found.type === 'command') {
-    return runCommand(line, { placed: { ...placed, command: found }, words: rest, given: start.values })
+    return runCommand(line, {
+      placed: { ...placed, command: found },
+      words: rest,
+      given: start.values,
+    })
   }
   const usage = usageLine(placed)
   const inner = parseOrExplain(rest, {
@@ -250,7 +254,9 @@ function unknownCommand(
 /** Names that a typing error or an unfinished word may stand for. */
 function similarNames(word: string, names: readonly string[]): readonly string[] {
   return names
-    .filter((name) => distance(word.toLowerCase(), name) <= 2 || name.startsWith(word.toLowerCase()))
+    .filter(
+      (name) => distance(word.toLowerCase(), name) <= 2 || name.startsWith(word.toLowerCase()),
+    )
     .toSorted(compareNatural)
 }
 

@@ -6,7 +6,10 @@ import type { CliIo } from './cli-io.ts'
 import { cut } from './opts/list.ts'
 
 /** The variables of all files, in order. Throws when a file or a line of it cannot be read. */
-export async function readEnvFiles(io: CliIo, paths: readonly string[]): Promise<readonly string[]> {
+export async function readEnvFiles(
+  io: CliIo,
+  paths: readonly string[],
+): Promise<readonly string[]> {
   const variables: string[] = []
   for (const path of paths) {
     const bytes = await io.readFile(path)

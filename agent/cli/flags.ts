@@ -185,10 +185,16 @@ class LineReader {
       if (flag === undefined) {
         throw invalid(`unknown shorthand flag: '${letter}' in -${letters}`)
       }
-      if (letters.length > 2 && letters[1] === '=') return this.#add(flag, letters.slice(2))
-      if (flag.kind === 'bool') this.#add(flag, 'true')
-      else if (letters.length > 1) return this.#add(flag, letters.slice(1))
-      else return this.#add(flag, this.#valueAfter(`'${letter}' in -${letters}`))
+      if (letters.length > 2 && letters[1] === '=') {
+        this.#add(flag, letters.slice(2))
+        return
+      }
+      if (flag.kind !== 'bool') {
+        const isOwn = letters.length > 1
+        this.#add(flag, isOwn ? letters.slice(1) : this.#valueAfter(`'${letter}' in -${letters}`))
+        return
+      }
+      this.#add(flag, 'true')
     }
   }
 
@@ -205,7 +211,9 @@ class LineReader {
     } catch (error) {
       if (!(error instanceof CodedError)) throw error
       const shown = flag.short === undefined ? `--${flag.name}` : `-${flag.short}, --${flag.name}`
-      throw invalid(`invalid argument ${JSON.stringify(value)} for "${shown}" flag: ${error.message}`)
+      throw invalid(
+        `invalid argument ${JSON.stringify(value)} for "${shown}" flag: ${error.message}`,
+      )
     }
     this.#values.set(flag.name, [...(this.#values.get(flag.name) ?? []), value])
   }

@@ -84,7 +84,11 @@ export function sprintf(format: string, values: readonly unknown[]): string {
     (_, flags: string, width: string | undefined, digits: string | undefined, verb: string) => {
       if (verb === '%') return '%'
       if (at >= values.length) return `%!${verb}(MISSING)`
-      const shown = formatVerb(verb, values[at++], digits === undefined ? undefined : Number(digits))
+      const shown = formatVerb(
+        verb,
+        values[at++],
+        digits === undefined ? undefined : Number(digits),
+      )
       const signed = flags.includes('+') && /^[\d.]/.test(shown) ? `+${shown}` : shown
       return padded(signed, { flags, width: Number(width ?? 0) })
     },

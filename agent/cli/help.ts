@@ -13,9 +13,7 @@ export const columnsDefault = 80
 export function formatHelp(placed: PlacedCommand, columns: number): string {
   const { command } = placed
   const parts = [
-    command.type === 'group'
-      ? `Usage:  ${placed.path} COMMAND`
-      : `Usage:  ${usageLine(placed)}`,
+    command.type === 'group' ? `Usage:  ${placed.path} COMMAND` : `Usage:  ${usageLine(placed)}`,
     command.short,
   ]
   if (command.type === 'group') {
@@ -82,7 +80,8 @@ export function formatFlags(flags: readonly Flag[], columns: number): string {
 }
 
 function flagHead(flag: Flag): string {
-  const names = flag.short === undefined ? `      --${flag.name}` : `  -${flag.short}, --${flag.name}`
+  const names =
+    flag.short === undefined ? `      --${flag.name}` : `  -${flag.short}, --${flag.name}`
   const kind = shownKind(flag.kind)
   return kind === '' ? names : `${names} ${kind}`
 }

@@ -65,9 +65,7 @@ export async function resolveImage(
     TaskTemplate: {
       ...task,
       ContainerSpec: { ...task.ContainerSpec, Image: name },
-      ...(platforms.length === 0
-        ? {}
-        : { Placement: { ...task.Placement, Platforms: platforms } }),
+      ...(platforms.length === 0 ? {} : { Placement: { ...task.Placement, Platforms: platforms } }),
     },
   })
   if (!options.isResolving) return { spec: placed(image, []), warnings: [] }
@@ -85,7 +83,8 @@ export async function resolveImage(
 function withDigest(image: string, answer: DistributionJson): string {
   const reference = parseReference(image)
   const digest = answer.Descriptor?.digest
-  if (reference === undefined || reference.digest !== undefined || digest === undefined) return image
+  if (reference === undefined || reference.digest !== undefined || digest === undefined)
+    return image
   return formatReference({ ...reference, digest })
 }
 

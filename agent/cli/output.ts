@@ -1,8 +1,8 @@
 // Lists and inspections in docker's forms: a table, JSON, a raw list, or the user's own template.
 
 import { CodedError } from '../../core/base/error.ts'
-import { exitError, messageOf } from './command.ts'
 import type { CliOutput } from './cli-io.ts'
+import { exitError, messageOf } from './command.ts'
 import { isStruct, makeStruct, type Struct } from './go-print.ts'
 import { compactJson, formatJson, indentJson } from './json-text.ts'
 import { alignColumns, listShape } from './table.ts'
@@ -49,8 +49,13 @@ export function writeList(
   const template = parsing(() => compileTemplate(templateText(format)))
   const rows = list.rows.map((row) => makeStruct(form.typeName, row.fields, row.methods))
   const lines = rows.map((row) => `${parsing(() => runRow(template, row))}\n`)
-  if (!isTableFormat(format)) return output.write(lines.join(''))
-  const heading = parsing(() => runTemplate(template, form.headings, { functions: headingFunctions }))
+  if (!isTableFormat(format)) {
+    output.write(lines.join(''))
+    return
+  }
+  const heading = parsing(() =>
+    runTemplate(template, form.headings, { functions: headingFunctions }),
+  )
   output.write(alignColumns(`${heading}\n${lines.join('')}`, listShape))
 }
 

@@ -172,7 +172,10 @@ function writeTask(
   const { id, task, total } = line
   const state = task.Status?.State ?? ''
   const error = task.Status?.Err ?? ''
-  if (error !== '') return write({ id, action: shortError(error) })
+  if (error !== '') {
+    write({ id, action: shortError(error) })
+    return
+  }
   if (line.isJob !== true && (isEnded(task.DesiredState) || isEnded(state))) return
   write({ id, action: state.padEnd(stateWidth), current: numberOf(state), total })
 }

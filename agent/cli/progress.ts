@@ -88,11 +88,7 @@ async function watch({ call, name, write, signal }: Watch): Promise<void> {
 }
 
 /** Takes in how the update stands; true when it was over before we looked. */
-function readUpdateStatus(
-  service: ServiceJson,
-  state: WatchState,
-  write: ProgressWriter,
-): boolean {
+function readUpdateStatus(service: ServiceJson, state: WatchState, write: ProgressWriter): boolean {
   const { State: update = '', Message: message = '' } = service.UpdateStatus ?? {}
   switch (update) {
     case 'updating':

@@ -70,11 +70,7 @@ const commonFlags: readonly Flag[] = [
   flag('limit-pids', 'int', 'Limit maximum number of processes (default 0 = unlimited)', {
     since: '1.41',
   }),
-  flag(
-    'stop-grace-period',
-    'duration',
-    `Time to wait before force killing a container ${units}`,
-  ),
+  flag('stop-grace-period', 'duration', `Time to wait before force killing a container ${units}`),
   flag('replicas', 'uint', 'Number of tasks'),
   flag(
     'max-concurrent',
@@ -140,11 +136,7 @@ const commonFlags: readonly Flag[] = [
     since: '1.29',
   }),
   flag('endpoint-mode', 'string', 'Endpoint mode (vip or dnsrr)'),
-  flag(
-    'with-registry-auth',
-    'bool',
-    'Send registry authentication details to swarm agents',
-  ),
+  flag('with-registry-auth', 'bool', 'Send registry authentication details to swarm agents'),
   flag(
     'no-resolve-image',
     'bool',
@@ -154,15 +146,17 @@ const commonFlags: readonly Flag[] = [
   flag('log-driver', 'string', 'Logging driver for service'),
   flag('log-opt', 'envList', 'Logging driver options'),
   flag('health-cmd', 'string', 'Command to run to check health', { since: '1.25' }),
-  flag(
-    'health-interval',
-    'positiveDuration',
-    `Time between running the check ${healthUnits}`,
-    { since: '1.25' },
-  ),
-  flag('health-timeout', 'positiveDuration', `Maximum time to allow one check to run ${healthUnits}`, {
+  flag('health-interval', 'positiveDuration', `Time between running the check ${healthUnits}`, {
     since: '1.25',
   }),
+  flag(
+    'health-timeout',
+    'positiveDuration',
+    `Maximum time to allow one check to run ${healthUnits}`,
+    {
+      since: '1.25',
+    },
+  ),
   flag('health-retries', 'int', 'Consecutive failures needed to report unhealthy', {
     since: '1.25',
   }),
@@ -197,12 +191,9 @@ const commonFlags: readonly Flag[] = [
 /** Every flag of `service create`. */
 export const createFlags: readonly Flag[] = [
   ...commonFlags.map(withDefault),
-  flag(
-    'mode',
-    'string',
-    'Service mode ("replicated", "global", "replicated-job", "global-job")',
-    { default: 'replicated' },
-  ),
+  flag('mode', 'string', 'Service mode ("replicated", "global", "replicated-job", "global-job")', {
+    default: 'replicated',
+  }),
   flag('name', 'string', 'Service name'),
   flag('label', 'labelList', 'Service labels', { short: 'l' }),
   flag('container-label', 'labelList', 'Container labels'),

@@ -5,6 +5,7 @@ import { CodedError } from '../../core/base/error.ts'
 import { parseDuration } from '../../core/base/time.ts'
 import type {
   ContainerSpecJson,
+  CredentialSpecJson,
   HealthJson,
   ModeJson,
   ResourcesJson,
@@ -126,10 +127,7 @@ function containerOf(
     Dir: flags.text('workdir'),
     User: flags.text('user'),
     Groups: flags.all('group'),
-    Privileges:
-      credentials === ''
-        ? undefined
-        : { CredentialSpec: parseCredentialSpec(credentials), SELinuxContext: null },
+    Privileges: credentials === '' ? undefined : privilegesOf(parseCredentialSpec(credentials)),
     StopSignal: flags.text('stop-signal'),
     TTY: flags.isOn('tty'),
     ReadOnly: flags.isOn('read-only'),
@@ -154,6 +152,11 @@ function containerOf(
     Init: flags.isOn('init'),
     StopGracePeriod: given(flags, 'stop-grace-period', parseDuration),
   })
+}
+
+/** Privileges with nothing in them but a credential spec. */
+export function privilegesOf(credentials: CredentialSpecJson) {
+  return { CredentialSpec: credentials, SELinuxContext: null, NoNewPrivileges: false }
 }
 
 function nonEmpty<T extends object>(record: T): T | undefined {

@@ -384,7 +384,9 @@ function updateConfigChange(
   return {
     ...(Object.keys(update).length === 0
       ? {}
-      : { UpdateConfig: tidyUpdateConfig({ ...(spec.UpdateConfig ?? updateDefaults), ...update }) }),
+      : {
+          UpdateConfig: tidyUpdateConfig({ ...(spec.UpdateConfig ?? updateDefaults), ...update }),
+        }),
     ...(Object.keys(rollback).length === 0
       ? {}
       : {

@@ -13,7 +13,7 @@ import { parseCredentialSpec, parseFileReference, parseNetwork } from './opts/re
 import { waitOnService } from './progress.ts'
 import { networkId, resolveConfigs, resolveNetworks, resolveSecrets } from './references.ts'
 import { registryAuth } from './registry-auth.ts'
-import { buildServiceSpec } from './service-spec.ts'
+import { buildServiceSpec, privilegesOf } from './service-spec.ts'
 import { updateServiceSpec } from './service-update.ts'
 
 interface ServiceAnswer {
@@ -86,7 +86,7 @@ function credentialsChange(
 ) {
   const config = configs.find((one) => one.ConfigName === credentials.Config)
   const id = config?.ConfigID ?? credentials.Config
-  return { Privileges: { CredentialSpec: { ...credentials, Config: id }, SELinuxContext: null } }
+  return { Privileges: privilegesOf({ ...credentials, Config: id }) }
 }
 
 /** service update */
@@ -115,7 +115,7 @@ export async function updateService(call: Call): Promise<undefined> {
     auth,
     query: {
       ...(isWithAuth ? {} : { registryAuthFrom: 'spec' }),
-      rollback: isRollback ? 'previous' : 'none',
+      ...(isRollback ? { rollback: 'previous' } : {}),
     },
   })
   writeLine(io.stdout, name)
@@ -179,8 +179,11 @@ async function changeNetworks(
 /** Secrets, configs and the credential spec, which may itself be a config. */
 async function changeFiles(call: Call, spec: ServiceSpecJson): Promise<ServiceSpecJson> {
   const { api, flags } = call
-  const { Secrets: oldSecrets = [], Configs: oldConfigs = [], ...container } =
-    spec.TaskTemplate?.ContainerSpec ?? {}
+  const {
+    Secrets: oldSecrets = [],
+    Configs: oldConfigs = [],
+    ...container
+  } = spec.TaskTemplate?.ContainerSpec ?? {}
   const secrets = [
     ...oldSecrets.filter((one) => !flags.all('secret-rm').includes(one.SecretName ?? '')),
     ...(await resolveSecrets(api, fileReferences(call, 'secret', '-add'))),

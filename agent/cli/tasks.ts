@@ -1,10 +1,10 @@
 // The list of tasks that service ps, node ps and ps print: tasks of one slot together, the newest first,
 // its predecessors indented under it.
 
+import { hasCode } from '../../core/base/error.ts'
 import type { Api } from './api.ts'
 import type { NodeJson, PortJson, ServiceJson, TaskJson } from './api-json.ts'
 import type { Call } from './command.ts'
-import { hasCode } from '../../core/base/error.ts'
 import { displayImage } from './image.ts'
 import { compareNatural } from './natural.ts'
 import { capitalize, isTableFormat, type ListForm, listFormat, writeList } from './output.ts'

@@ -112,7 +112,12 @@ interface LexedAction {
   readonly isTrimming: boolean
 }
 
-function lexAction(where: { text: string; name: string; start: number; open: number }): LexedAction {
+function lexAction(where: {
+  text: string
+  name: string
+  start: number
+  open: number
+}): LexedAction {
   const { text } = where
   const fail = (at: number, what: string): CodedError =>
     templateError({ name: where.name, text, at, what })
@@ -371,13 +376,13 @@ class Parser {
 
 function literalValue(text: string): string | number {
   if (text.startsWith('`')) return text.slice(1, -1)
-  if (text.startsWith("'")) return unescape(text.slice(1, -1)).codePointAt(0) ?? 0
-  return text.startsWith('"') ? unescape(text.slice(1, -1)) : Number(text)
+  if (text.startsWith("'")) return unescapeText(text.slice(1, -1)).codePointAt(0) ?? 0
+  return text.startsWith('"') ? unescapeText(text.slice(1, -1)) : Number(text)
 }
 
 const escapes: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', a: '\x07', b: '\b' }
 
-function unescape(text: string): string {
+function unescapeText(text: string): string {
   return text.replace(
     /\\(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|(.))/g,
     (_, byte?: string, unit?: string, letter?: string) => {

@@ -10,8 +10,8 @@ import {
   type PipeCommand,
   parseTemplate,
   type Template,
-  templateError,
   type TemplateNode,
+  templateError,
 } from './template-parse.ts'
 
 /** A function that templates may call. Throws CodedError with what Go would say. */
@@ -184,7 +184,11 @@ function evaluateLogic(
 
 function callFunction(
   run: Run,
-  call: { readonly command: PipeCommand; readonly name: string; readonly values: readonly unknown[] },
+  call: {
+    readonly command: PipeCommand
+    readonly name: string
+    readonly values: readonly unknown[]
+  },
 ): unknown {
   const called = run.functions[call.name]
   if (called === undefined) throw failed(run, call.command, `"${call.name}" is not a function`)
@@ -300,13 +304,12 @@ const baseFunctions: Readonly<Record<string, TemplateFunction>> = {
   json: (value) => formatJson(plainValue(value) ?? null, { isHtmlSafe: false }),
   split: (text, separator) => String(text).split(String(separator)),
   join: (list, separator) => joinValues(list, String(separator)),
-  title: (text) => String(text).replace(/(^|[^\p{L}\p{N}_'])(\p{L})/gu, (match) => match.toUpperCase()),
+  title: (text) =>
+    String(text).replace(/(^|[^\p{L}\p{N}_'])(\p{L})/gu, (match) => match.toUpperCase()),
   lower: (text) => String(text).toLowerCase(),
   upper: (text) => String(text).toUpperCase(),
   pad: (text, before, after) =>
-    text === ''
-      ? ''
-      : ' '.repeat(Number(before)) + String(text) + ' '.repeat(Number(after)),
+    text === '' ? '' : ' '.repeat(Number(before)) + String(text) + ' '.repeat(Number(after)),
   truncate: (text, length) => String(text).slice(0, Number(length)),
   print: (...values) => printed(values, ''),
   println: (...values) => `${values.map(formatGo).join(' ')}\n`,

@@ -74,7 +74,8 @@ export function parseMemoryBytes(text: string): number {
   if (size < 0) throw invalid(`invalid size: '${text}'`)
   if (suffix === '' || suffix === 'b') return Math.trunc(size)
   const power = powers[suffix.charAt(0)]
-  if (power === undefined || !/^.(b|ib)?$/.test(suffix)) throw invalid(`invalid suffix: '${suffix}'`)
+  if (power === undefined || !/^.(b|ib)?$/.test(suffix))
+    throw invalid(`invalid suffix: '${suffix}'`)
   return Math.trunc(size * 1024 ** power)
 }
 

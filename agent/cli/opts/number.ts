@@ -66,5 +66,8 @@ export function parseBool(text: string): boolean {
 }
 
 function failed(name: string, text: string, why: string): CodedError {
-  return new CodedError('invalid-argument', `strconv.${name}: parsing ${JSON.stringify(text)}: ${why}`)
+  return new CodedError(
+    'invalid-argument',
+    `strconv.${name}: parsing ${JSON.stringify(text)}: ${why}`,
+  )
 }

@@ -29,9 +29,7 @@ function longField(key: string, value: string): PortJson {
       return { Protocol: value }
     case 'mode':
       if (value !== 'ingress' && value !== 'host') {
-        throw invalid(
-          `invalid publish mode value (${value}): must be either 'ingress' or 'host'`,
-        )
+        throw invalid(`invalid publish mode value (${value}): must be either 'ingress' or 'host'`)
       }
       return { PublishMode: value }
     case 'target':
@@ -58,7 +56,10 @@ function shortForm(text: string): readonly PortJson[] {
   const parts = text.split(':')
   const container = parts.at(-1) ?? ''
   const hostPorts = parts.at(-2) ?? ''
-  const ip = parts.slice(0, -2).join(':').replace(/^\[(.*)\]$/, '$1')
+  const ip = parts
+    .slice(0, -2)
+    .join(':')
+    .replace(/^\[(.*)\]$/, '$1')
   const { before: targets, after } = cut(container, '/')
   if (targets === '') throw invalid(`no port specified: ${text}<empty>`)
   const protocol = (after === '' ? 'tcp' : after).toLowerCase()

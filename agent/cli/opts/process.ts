@@ -73,7 +73,9 @@ export function parseGenericResources(texts: readonly string[]): readonly Generi
   return [...counts].map(([kind, values]) => {
     const only = values.length === 1 ? (values[0] ?? '') : ''
     if (/^[-+]?\d+$/.test(only)) {
-      return { DiscreteResourceSpec: { Kind: kind, Value: parseInt64(only, { base: 10, bits: 64 }) } }
+      return {
+        DiscreteResourceSpec: { Kind: kind, Value: parseInt64(only, { base: 10, bits: 64 }) },
+      }
     }
     throw invalid(
       `invalid generic-resource request \`${kind}=${values[0]}\`, Named Generic Resources is not supported for service create or update`,
@@ -84,7 +86,8 @@ export function parseGenericResources(texts: readonly string[]): readonly Generi
 /** Splits a line into words as a shell would: quotes, backslashes and comments. */
 export function splitWords(text: string): readonly string[] {
   const words: string[] = []
-  const word = /\s*(?:#[^\n]*|((?:[^\s"'\\#]|\\[\s\S]|"(?:[^"\\]|\\[\s\S])*"|'[^']*')(?:[^\s"'\\]|\\[\s\S]|"(?:[^"\\]|\\[\s\S])*"|'[^']*')*))/y
+  const word =
+    /\s*(?:#[^\n]*|((?:[^\s"'\\#]|\\[\s\S]|"(?:[^"\\]|\\[\s\S])*"|'[^']*')(?:[^\s"'\\]|\\[\s\S]|"(?:[^"\\]|\\[\s\S])*"|'[^']*')*))/y
   while (text.slice(word.lastIndex).trim() !== '') {
     const at = word.lastIndex
     const match = word.exec(text)

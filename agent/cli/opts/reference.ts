@@ -18,7 +18,8 @@ export function parseFileReference(text: string, kind: 'secret' | 'config'): Fil
   const fields = parseCsv(text)
   let file: FileTargetJson = { Name: '', UID: '0', GID: '0', Mode: 0o444 }
   const only = fields.length === 1 ? fields[0] : undefined
-  if (only !== undefined && !only.includes('=')) return { name: only, file: { ...file, Name: only } }
+  if (only !== undefined && !only.includes('='))
+    return { name: only, file: { ...file, Name: only } }
   let name = ''
   for (const field of fields) {
     const { before: key, after: value, isCut } = cut(field, '=')
