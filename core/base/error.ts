@@ -25,6 +25,7 @@ export const errorCodes = {
   'out-of-sequence': { status: 500, rpc: 'Unknown', meaning: 'changed since it was read' },
   'in-use': { status: 400, rpc: 'InvalidArgument', meaning: 'something still refers to it' },
   'too-large': { status: 413, meaning: 'over a limit in bytes' },
+  unimplemented: { status: 501, rpc: 'Unimplemented', meaning: 'Swarm has no such change' },
   'not-supported': { status: 501, meaning: 'known, and not honoured by this build' },
   'not-in-swarm': { status: 503, meaning: 'this node belongs to no cluster' },
   'not-a-manager': { status: 503, meaning: 'this node is a worker' },
