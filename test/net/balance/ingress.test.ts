@@ -128,6 +128,25 @@ t.test(
   },
 )
 
+t.test('a task that has said its last word still hears its client', async (t) => {
+  const ingress = open(t)
+  const port = await freePort()
+  let heard = ''
+  const target = await serve(t, (socket) => {
+    socket.end('bye')
+    socket.on('data', (data) => {
+      heard += data
+    })
+  })
+  ingress.setTable([row(port, backend('a', target))])
+  await listening(ingress)
+  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+  socket.resume()
+  await once(socket, 'end')
+  socket.end('and so on')
+  await until('the task has heard it', () => heard === 'and so on')
+})
+
 t.test('a reset by the task is a reset for the client', async (t) => {
   const ingress = open(t)
   const port = await freePort()
@@ -231,6 +250,9 @@ t.test('a drained task gets no new connection, and silent ones are closed', asyn
   await once(socket, 'end')
   await drained
   t.ok(Date.now() - startMs < 3_000, 'it did not wait for the deadline')
+  ingress.setTable([row(port, backend('a', a), backend('b', b))])
+  const answers = [await exchange(port, ''), await exchange(port, ''), await exchange(port, '')]
+  t.strictSame(answers, ['b', 'b', 'b'])
 })
 
 t.test('neighbours that never answer our end do not hold up a drain', async (t) => {
