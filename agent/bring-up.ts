@@ -51,16 +51,18 @@ export async function bringUp(options: BringUpOptions): Promise<void> {
   if (await isAnswering(socketPath)) return
   const command = daemonCommand(flags)
   const why = whyNoService(options)
+  let pid: number | undefined
   if (why === undefined) {
     installUnit(command)
     say(`Started the agent as ${unitName}; it starts again at every boot.`)
   } else {
-    startInBackground(command, backgroundLogPath(flags))
+    pid = startInBackground(command, backgroundLogPath(flags))
     say(`Started the agent in the background (${why}); its log is ${backgroundLogPath(flags)}.`)
   }
   const deadlineMs = clock.steadyMs() + startMsMax
   while (!(await isAnswering(socketPath))) {
-    if (clock.steadyMs() > deadlineMs) throw notStarted(socketPath, flags, why === undefined)
+    const isOver = clock.steadyMs() > deadlineMs || (pid !== undefined && !isAlive(pid))
+    if (isOver) throw notStarted(socketPath, flags, why === undefined)
     await clock.sleep(25)
   }
 }
@@ -89,8 +91,17 @@ function notStarted(socketPath: string, flags: DaemonFlagValues, isService: bool
   const tail = isService ? '' : `:\n${tailOf(backgroundLogPath(flags))}`
   return new CodedError(
     'unavailable',
-    `the agent did not answer at ${socketPath} within ${startMsMax / 1000} s; see ${where}${tail}`,
+    `the agent did not come up at ${socketPath}; see ${where}${tail}`,
   )
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** The last lines of a file, at most 2 KiB. */

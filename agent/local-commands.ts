@@ -3,9 +3,9 @@
 
 import { CodedError } from '../core/base/error.ts'
 import { systemClock } from './base/clock.ts'
-import { type DaemonFlag, daemonFlags } from './base/config.ts'
+import { type DaemonFlag, daemonFlags, defaultSocket } from './base/config.ts'
 import type { DaemonFlagValues } from './bring-up.ts'
-import { hostDefault } from './cli/api.ts'
+import { Api, hostDefault } from './cli/api.ts'
 import type { LocalCommands } from './cli/cli.ts'
 import { writeLine } from './cli/cli-io.ts'
 import { type Call, type Command, none } from './cli/command.ts'
@@ -53,13 +53,14 @@ const initCommandRow: Command = {
   run: async (call) => {
     const { bringUp } = await import('./bring-up.ts')
     const { initSwarm } = await import('./cli/swarm.ts')
+    const flags = socketValues(call)
     await bringUp({
-      flags: socketValues(call),
+      flags,
       isServiceWanted: !call.flags.isOn('no-service'),
       clock: systemClock,
       say: (line) => writeLine(call.io.stderr, line),
     })
-    return initSwarm(call)
+    return withApi(call, flags, initSwarm)
   },
 }
 
@@ -91,10 +92,11 @@ const uninstallRow: Command = {
   run: async (call) => {
     await askToUninstall(call)
     const { uninstall } = await import('./uninstall.ts')
+    const flags = socketValues(call)
     await uninstall({
-      flags: socketValues(call),
+      flags,
       clock: systemClock,
-      leave: () => leaveIfMember(call),
+      leave: () => withApi(call, flags, leaveIfMember),
       say: (line) => writeLine(call.io.stdout, line),
     })
     return undefined
@@ -116,9 +118,24 @@ function daemonValues(flags: FlagValues): DaemonFlagValues {
   )
 }
 
-/** The daemon's flags; its socket is the one that this command talks to. */
+/** Runs with the API at the socket of these flags, which may not be the one of --host. */
+async function withApi<T>(
+  call: Call,
+  flags: DaemonFlagValues,
+  run: (call: Call) => Promise<T>,
+): Promise<T> {
+  const api = new Api(`unix://${(flags.socket ?? defaultSocket).replace(/^unix:\/\//, '')}`)
+  try {
+    return await run({ ...call, api })
+  } finally {
+    api.close()
+  }
+}
+
+/** The daemon's flags; without --socket the one that --host names. */
 function socketValues(call: Call): DaemonFlagValues {
   const values = daemonValues(call.flags)
+  if (values.socket !== undefined) return values
   const { host } = call.api
   if (!host.startsWith('unix://')) {
     throw new CodedError(
