@@ -2,8 +2,8 @@
 // are listed, so that a user who has three mistakes hears of three.
 //
 // What the daemon finds before Swarm sees the spec is bad-request (no "rpc error" in front); what
-// Swarm finds is invalid-argument. Rules that need other objects (ports in use, secrets that are
-// there) stand with the commands.
+// Swarm finds is invalid-argument. Rules that need other objects (ports in use, secrets that
+// must be there) stand in references.ts.
 
 import { CodedError } from '../base/error.ts'
 import { limits } from '../base/limits.ts'
