@@ -263,8 +263,6 @@ export interface Service extends Meta<ServiceId> {
   readonly endpoint: Endpoint
   readonly updateStatus?: UpdateStatus
   readonly job?: JobStatus
-  /** True from `service rm` until the last task has stopped; such a service is not listed. */
-  readonly isRemoved?: boolean
   /** X-Registry-Auth as the client sent it with the spec, for pulls on the nodes. */
   readonly registryAuth?: string
 }

@@ -54,7 +54,6 @@ export interface ContainerStatus {
   readonly exitCode: number
 }
 
-/** A published port where this task's node really listens (mode host). */
 export interface TaskStatus {
   readonly state: TaskState
   readonly atMs: number
@@ -63,9 +62,22 @@ export interface TaskStatus {
   /** Why it went wrong, as `service ps` shows it in ERROR. */
   readonly error?: string
   readonly container?: ContainerStatus
+  /** Since when it has been running, as its worker saw it; kept when it has ended. */
+  readonly runningSinceMs?: number
+  /** Host-mode ports as this task's node has bound them. */
   readonly ports?: readonly PortConfig[]
   /** Addresses of the container on this node, where ingress reaches it. Absent before it runs. */
   readonly addresses?: readonly string[]
+}
+
+/** How often the slot of a task was restarted before it: what a restart policy counts. */
+export interface Restarts {
+  /** Restarts since the spec last changed. */
+  readonly count: number
+  /** Failures one after another, each soon after its start: what makes the delay grow. */
+  readonly failures: number
+  /** When the last restarts were, at most `maxAttempts` of them; only kept with a window. */
+  readonly timesMs?: readonly number[]
 }
 
 export type DesiredState = 'ready' | 'running' | 'complete' | 'shutdown' | 'remove'
@@ -89,8 +101,8 @@ export interface Task extends Meta<TaskId> {
   readonly desiredState: DesiredState
   /** Set on a task that waits (desired ready) to be let go: when it may run. */
   readonly startAtMs?: number
-  /** Tasks of this slot that failed one after another before this one. */
-  readonly failureCount?: number
+  /** What restarting this slot has come to; absent on a slot's first task. */
+  readonly restarts?: Restarts
   readonly jobIteration?: number
   readonly registryAuth?: string
 }

@@ -18,11 +18,13 @@ export interface View {
   /** The object of that kind and id. */
   readonly get: <Kind extends ObjectKind>(kind: Kind, id: string) => ObjectOf<Kind> | undefined
   /** All objects of a kind, in no order that means anything. */
-  readonly all: <Kind extends ObjectKind>(kind: Kind) => Iterable<ObjectOf<Kind>>
+  readonly all: <Kind extends ObjectKind>(kind: Kind) => readonly ObjectOf<Kind>[]
   /** The object of that kind with this name (annotations; a node's hostname is not a name). */
   readonly named: <Kind extends NamedKind>(kind: Kind, name: string) => ObjectOf<Kind> | undefined
-  readonly tasksOfService: (id: ServiceId) => Iterable<Task>
-  readonly tasksOfNode: (id: NodeId) => Iterable<Task>
+  readonly tasksOfService: (id: ServiceId) => readonly Task[]
+  readonly tasksOfNode: (id: NodeId) => readonly Task[]
+  /** Tasks that have no node yet. */
+  readonly unassignedTasks: () => readonly Task[]
   /** The cluster object, once there is one. */
   readonly cluster: () => Cluster | undefined
   readonly count: (kind: ObjectKind) => number

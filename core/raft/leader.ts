@@ -1,0 +1,311 @@
+// The leader's work: appends and heartbeats out, answers in, the commit rule, check-quorum.
+//
+// What a leader knows of a follower stands in progress.ts; what it was asked to do by its host
+// (proposals, changes, hand-overs) in proposals.ts; reads in reads.ts; snapshots in snapshots.ts.
+
+import { assert, present } from '../base/assert.ts'
+import { batch, lastAtMost, lastIndex, termAt } from './log.ts'
+import { hasQuorum, isVoter, quorumValue } from './membership.ts'
+import {
+  acknowledge,
+  becomeProbe,
+  becomeReplicate,
+  makeProgress,
+  noteRoundTrip,
+  type Progress,
+  sentAhead,
+} from './progress.ts'
+import { hasQuorumOfOthers, startTransfer, tickTransfer } from './proposals.ts'
+import { confirmReads, openReads, roundOfNewestRead } from './reads.ts'
+import { sendSnapshot, tickSnapshot } from './snapshots.ts'
+import {
+  appendEntry,
+  becomeFollower,
+  commitTo,
+  isDiskWell,
+  type LeaderState,
+  lostIncarnation,
+  membershipAt,
+  membershipOf,
+  note,
+  noteSeen,
+  type RaftState,
+  send,
+  stop,
+  termOf,
+} from './state.ts'
+import type { AppendRefusal, AppendReply, HeartbeatReply, MemberId } from './types.ts'
+
+export function leaderOf(state: RaftState): LeaderState {
+  return present(state.leader, 'the leader state')
+}
+
+export function becomeLeader(state: RaftState): void {
+  assert(state.role === 'candidate', 'only a candidate becomes leader')
+  state.role = 'leader'
+  state.leaderId = state.id
+  state.campaignsLost = 0
+  const firstIndex = lastIndex(state.log) + 1
+  state.leader = {
+    progress: new Map(),
+    firstIndex,
+    round: 0,
+    heartbeatAt: state.now + state.config.heartbeatTicks,
+    reads: [],
+    transfer: undefined,
+    uncommittedBytes: 0,
+  }
+  for (let at = state.commit + 1; at < firstIndex; at++) {
+    state.leader.uncommittedBytes += state.log.entries[at - state.log.baseIndex - 1]?.sizeBytes ?? 0
+  }
+  syncProgress(state)
+  note(state, 'raft.elected', { firstIndex })
+  appendNoop(state)
+  broadcastHeartbeat(state)
+}
+
+/** Appends a no-op that also tells everyone which incarnations were seen. */
+export function appendNoop(state: RaftState): void {
+  const data = { ...state.seen, [state.id]: state.incarnation }
+  const sizeBytes = 16 + 32 * Object.keys(data).length
+  const index = lastIndex(state.log) + 1
+  appendEntry(state, { type: 'noop', index, term: state.term, sizeBytes, data })
+  leaderOf(state).uncommittedBytes += sizeBytes
+}
+
+/** Makes the followers we keep progress of those of the configuration in force. */
+export function syncProgress(state: RaftState): void {
+  const { progress } = leaderOf(state)
+  const { members } = membershipOf(state)
+  for (const { id } of members) {
+    if (id === state.id || progress.has(id)) continue
+    progress.set(id, makeProgress(id, lastIndex(state.log) + 1, state.now))
+  }
+  for (const id of [...progress.keys()]) {
+    if (!members.some((member) => member.id === id)) progress.delete(id)
+  }
+}
+
+export function isRecentlyHeard(state: RaftState, id: MemberId): boolean {
+  if (id === state.id) return true
+  const progress = state.leader?.progress.get(id)
+  return progress !== undefined && state.now - progress.heardAt < state.electionTicks
+}
+
+/** Time passes for a leader: is there still a quorum, is the disk well, is a heartbeat due? */
+export function tickLeader(state: RaftState): void {
+  const leader = leaderOf(state)
+  if (state.now < leader.heartbeatAt) return
+  leader.heartbeatAt = state.now + state.config.heartbeatTicks
+  if (!hasQuorum(membershipOf(state), (id) => isRecentlyHeard(state, id))) {
+    note(state, 'raft.quorum-lost')
+    becomeFollower(state, state.term, undefined)
+    return
+  }
+  tickTransfer(state)
+  const isStalled = !isDiskWell(state, 2 * state.config.electionTicks)
+  if (isStalled && leader.transfer === undefined && hasQuorumOfOthers(state)) {
+    note(state, 'raft.disk-stalled')
+    startTransfer(state, undefined)
+  }
+  adaptElectionTicks(state)
+  for (const progress of leader.progress.values()) tickSnapshot(state, progress)
+  broadcastHeartbeat(state)
+}
+
+/** Ten round trips of the slowest voter that answers: below that, time-outs would be noise. */
+function adaptElectionTicks(state: RaftState): void {
+  let slowest = 0
+  for (const progress of leaderOf(state).progress.values()) {
+    if (!isVoter(membershipOf(state), progress.id) || !isRecentlyHeard(state, progress.id)) continue
+    slowest = Math.max(slowest, progress.roundTripTicks)
+  }
+  const { electionTicks, limits } = state.config
+  const stretched = Math.min(Math.ceil(10 * slowest), electionTicks * limits.electionStretchMax)
+  state.electionTicks = Math.max(electionTicks, stretched)
+}
+
+/** One round: every answer to it says that the sender still took us for the leader. */
+export function broadcastHeartbeat(state: RaftState): void {
+  const leader = leaderOf(state)
+  leader.round++
+  for (const progress of leader.progress.values()) {
+    progress.roundSent = leader.round
+    progress.matchAtRound = progress.match
+    send(state, progress.id, {
+      type: 'heartbeat',
+      commit: Math.min(progress.match, state.commit),
+      round: leader.round,
+      sentAtTicks: state.now,
+      electionTicks: state.electionTicks,
+    })
+  }
+  confirmReads(state)
+}
+
+/** Sends every follower what it lacks, as far as its window allows. */
+export function replicate(state: RaftState): void {
+  for (const progress of leaderOf(state).progress.values()) sendAppends(state, progress)
+}
+
+export function sendAppends(state: RaftState, progress: Progress): void {
+  if (progress.state === 'snapshot') return
+  if (progress.state === 'probe') {
+    if (!progress.isPaused) progress.isPaused = sendAppend(state, progress, false)
+    return
+  }
+  const { inflightMessagesMax, inflightBytesMax } = state.config.limits
+  while (
+    progress.next <= lastIndex(state.log) &&
+    progress.inflight.length < inflightMessagesMax &&
+    progress.inflightBytes < inflightBytesMax
+  ) {
+    if (!sendAppend(state, progress, false)) return
+  }
+}
+
+/** Sends one append from `next` on; false if a snapshot must take its place. */
+function sendAppend(state: RaftState, progress: Progress, isEmpty: boolean): boolean {
+  const prevIndex = progress.next - 1
+  const prevTerm = termAt(state.log, prevIndex)
+  if (prevTerm === undefined) {
+    sendSnapshot(state, progress)
+    return false
+  }
+  const { messageEntriesMax, messageBytesMax } = state.config.limits
+  const max = { entries: messageEntriesMax, sizeBytes: messageBytesMax }
+  const entries = isEmpty ? [] : batch(state.log, progress.next, max)
+  const { commit } = state
+  send(state, progress.id, { type: 'append', prevIndex, prevTerm, commit, entries })
+  if (progress.state === 'replicate' && entries.length > 0) {
+    const sizeBytes = entries.reduce((sum, entry) => sum + entry.sizeBytes, 0)
+    sentAhead(progress, prevIndex + entries.length, sizeBytes)
+  }
+  return true
+}
+
+/** The sender of an answer, if we lead, it is of our term, and its sender is a follower of ours. */
+export function heardFollower(
+  state: RaftState,
+  from: MemberId,
+  term: number,
+): Progress | undefined {
+  if (state.leader === undefined || term !== state.term) return undefined
+  const progress = state.leader.progress.get(from)
+  if (progress !== undefined) progress.heardAt = state.now
+  return progress
+}
+
+export function onAppendReply(state: RaftState, from: MemberId, message: AppendReply): void {
+  const progress = heardFollower(state, from, message.term)
+  if (progress === undefined) return
+  assert(message.match <= lastIndex(state.log), `${from} acknowledges no more than was sent`)
+  const isNews = acknowledge(progress, message.match)
+  // Also an old answer shows where probing may end, but only news can end a snapshot.
+  if (progress.state === 'probe' && (isNews || progress.match === message.match)) {
+    becomeReplicate(progress)
+  }
+  if (progress.state === 'snapshot' && isNews && progress.match >= state.log.baseIndex) {
+    becomeReplicate(progress)
+  }
+  if (isNews) maybeCommit(state)
+  // Committing may have ended our leadership.
+  if (state.leader === undefined) return
+  sendAppends(state, progress)
+  tickTransfer(state)
+}
+
+export function onAppendRefusal(state: RaftState, from: MemberId, message: AppendRefusal): void {
+  const progress = heardFollower(state, from, message.term)
+  if (progress === undefined || progress.state === 'snapshot') return
+  // An old refusal: what it says is missing was acknowledged since, or is not what we probe.
+  if (message.prevIndex <= progress.match) return
+  if (progress.state === 'replicate') {
+    becomeProbe(progress, progress.match + 1)
+  } else {
+    if (progress.next - 1 !== message.prevIndex) return
+    const meet = lastAtMost(state.log, message.hintIndex, message.hintTerm)
+    // Below our log the true meeting point is unknown: next then asks for a snapshot.
+    const next = Math.min(message.prevIndex, Math.min(meet.index, message.hintIndex) + 1)
+    becomeProbe(progress, next)
+  }
+  sendAppends(state, progress)
+}
+
+export function onHeartbeatReply(state: RaftState, from: MemberId, message: HeartbeatReply): void {
+  const progress = heardFollower(state, from, message.term)
+  if (progress === undefined) return
+  if (message.round === progress.roundSent && message.lastIndex < progress.matchAtRound) {
+    distrust(state, from)
+    return
+  }
+  progress.roundAcked = Math.max(progress.roundAcked, message.round)
+  noteRoundTrip(progress, state.now - message.sentAtTicks)
+  confirmReads(state)
+  if (progress.state === 'probe') {
+    progress.isPaused = false
+    if (progress.match < lastIndex(state.log)) sendAppends(state, progress)
+  } else if (progress.state === 'replicate' && progress.match < lastIndex(state.log)) {
+    // Nothing was acknowledged for a whole round: an append may be lost. An empty one finds out.
+    if (progress.match === progress.matchAtReply) sendAppend(state, progress, true)
+    else sendAppends(state, progress)
+  }
+  progress.matchAtReply = progress.match
+}
+
+/** Its log is shorter than what it acknowledged: its disk forgot, and so did its vote. */
+function distrust(state: RaftState, from: MemberId): void {
+  note(state, 'raft.member-forgot', { member: from })
+  noteSeen(state, from, lostIncarnation)
+  appendNoop(state)
+}
+
+/** A majority has it, and it is of our own term: only then is it committed (thesis 3.6.2). */
+export function maybeCommit(state: RaftState): void {
+  const { progress } = leaderOf(state)
+  const index = quorumValue(membershipOf(state), (id) =>
+    id === state.id ? state.durableIndex : (progress.get(id)?.match ?? 0),
+  )
+  if (index <= state.commit || termOf(state, index) !== state.term) return
+  const before = state.commit
+  commitTo(state, index)
+  openReads(state)
+  tellCommit(state)
+  if (membershipAt(state, index).index > before) tellRemoved(state)
+  leaveIfRemoved(state)
+}
+
+/** Followers that have the entries learn at once that they are committed. */
+function tellCommit(state: RaftState): void {
+  for (const progress of leaderOf(state).progress.values()) {
+    if (progress.state !== 'replicate' || progress.match === 0) continue
+    send(state, progress.id, { type: 'commit', commit: Math.min(progress.match, state.commit) })
+  }
+}
+
+/** Who was removed last is told so; if that letter is lost, it learns it when it next asks for votes. */
+function tellRemoved(state: RaftState): void {
+  const { removed } = membershipAt(state, state.commit).membership
+  const id = removed.at(-1)
+  const about = id === undefined ? undefined : state.seen[id]
+  if (id === undefined || about === undefined) return
+  send(state, id, { type: 'refused', reason: 'removed', about, epochHere: state.epoch })
+}
+
+/** A leader that is no voter of a committed configuration has done its last duty. */
+function leaveIfRemoved(state: RaftState): void {
+  const newest = present(state.memberships.at(-1), 'a configuration')
+  if (newest.index > state.commit || isVoter(newest.membership, state.id)) return
+  const followers = [...leaderOf(state).progress.values()]
+  const voters = followers.filter(({ id }) => isVoter(newest.membership, id))
+  const best = voters.sort((a, b) => b.match - a.match)[0]
+  if (best !== undefined) send(state, best.id, { type: 'timeoutNow' })
+  note(state, 'raft.leader-left')
+  if (newest.membership.removed.includes(state.id)) stop(state, { type: 'removed' })
+  else becomeFollower(state, state.term, undefined)
+}
+
+/** The newest read that waits needs a round that has not been sent: send it. */
+export function pushReads(state: RaftState): void {
+  if (roundOfNewestRead(state) > leaderOf(state).round) broadcastHeartbeat(state)
+}

@@ -1,0 +1,195 @@
+// What a leader is asked to do by its host: append entries, change the membership, hand over.
+
+import { present } from '../base/assert.ts'
+import { isRecentlyHeard, leaderOf, sendAppends, syncProgress } from './leader.ts'
+import { lastIndex } from './log.ts'
+import {
+  changeMembership,
+  hasQuorum,
+  isVoter,
+  memberOf,
+  membershipSizeBytes,
+  quorumOf,
+  voterCount,
+} from './membership.ts'
+import { findRequest } from './requests.ts'
+import { appendEntry, membershipOf, note, type RaftState, refuse, send } from './state.ts'
+import type {
+  Accepted,
+  MemberId,
+  MembershipChange,
+  Proposal,
+  Refusal,
+  RefusalReason,
+} from './types.ts'
+
+interface Why {
+  readonly reason: RefusalReason
+  readonly text: string
+}
+
+/** Why nothing may be appended now, or undefined. */
+function judgeAppend(state: RaftState): Why | undefined {
+  if (state.leader === undefined) {
+    const whom = state.leaderId ?? 'again, when there is one'
+    return { reason: 'not-leader', text: `${state.id} is not the leader: ask ${whom}` }
+  }
+  if (state.leader.transfer !== undefined) {
+    const { to } = state.leader.transfer
+    return { reason: 'transferring', text: `leadership is being handed to ${to}: ask there` }
+  }
+  if (state.isDiskFull) {
+    return { reason: 'disk-full', text: `the disk of ${state.id} is full: free space` }
+  }
+  return undefined
+}
+
+/** Appends all of the entries, or refuses all of them. */
+export function propose(state: RaftState, proposals: readonly Proposal[]): void {
+  const why = judgeAppend(state) ?? judgeSize(state, proposals)
+  if (why !== undefined) {
+    refuse(state, { what: 'proposal', ...why })
+    return
+  }
+  for (const proposal of proposals) state.out.accepted.push(proposeOne(state, proposal))
+}
+
+function judgeSize(state: RaftState, proposals: readonly Proposal[]): Why | undefined {
+  const { entryBytesMax, uncommittedBytesMax } = state.config.limits
+  let sizeBytes = leaderOf(state).uncommittedBytes
+  for (const proposal of proposals) {
+    if (proposal.sizeBytes > entryBytesMax) {
+      const text = `an entry of ${proposal.sizeBytes} bytes, at most ${entryBytesMax}: split it`
+      return { reason: 'too-large', text }
+    }
+    sizeBytes += proposal.sizeBytes
+  }
+  if (sizeBytes <= uncommittedBytesMax) return undefined
+  const text = `${sizeBytes} bytes would wait for a majority, at most ${uncommittedBytesMax}: ask again later`
+  return { reason: 'too-many-uncommitted', text }
+}
+
+function proposeOne(state: RaftState, proposal: Proposal): Accepted {
+  const { request, data, sizeBytes } = proposal
+  const earlier = request === undefined ? undefined : findRequest(state.requests, request)
+  if (earlier !== undefined) {
+    return { index: earlier.index, term: earlier.term, isDuplicate: true }
+  }
+  const index = lastIndex(state.log) + 1
+  const { term } = state
+  const entry = { type: 'normal', index, term, sizeBytes, data } as const
+  appendEntry(state, request === undefined ? entry : { ...entry, request })
+  leaderOf(state).uncommittedBytes += sizeBytes
+  return { index, term, isDuplicate: false }
+}
+
+/** Appends a changed configuration, which is in force from here on; one at a time. */
+export function proposeMembership(state: RaftState, change: MembershipChange): void {
+  const why = judgeAppend(state) ?? judgeChange(state)
+  if (why !== undefined) {
+    refuse(state, { what: 'membership', ...why })
+    return
+  }
+  const { limits } = state.config
+  const { progress } = leaderOf(state)
+  const next = changeMembership(membershipOf(state), change, {
+    isReachable: (id) => isRecentlyHeard(state, id),
+    entriesBehind: (id) => lastIndex(state.log) - (progress.get(id)?.match ?? 0),
+    entriesBehindMax: limits.promoteEntriesBehindMax,
+    membersMax: limits.membersMax,
+    removedKept: limits.removedKept,
+  })
+  if ('reason' in next) {
+    refuse(state, { what: 'membership', ...next })
+    return
+  }
+  const index = lastIndex(state.log) + 1
+  const sizeBytes = membershipSizeBytes(next)
+  appendEntry(state, { type: 'config', index, term: state.term, sizeBytes, data: next })
+  leaderOf(state).uncommittedBytes += sizeBytes
+  state.out.accepted.push({ index, term: state.term, isDuplicate: false })
+  syncProgress(state)
+}
+
+function judgeChange(state: RaftState): Why | undefined {
+  const newest = present(state.memberships.at(-1), 'a configuration')
+  if (newest.index > state.commit) {
+    const text = `the change at entry ${newest.index} is not committed yet (${state.commit}): wait for it`
+    return { reason: 'change-in-flight', text }
+  }
+  // Without this a deposed leader's change and ours could overlap (raft-dev, July 2015).
+  if (state.commit < leaderOf(state).firstIndex) {
+    const text = `nothing of term ${state.term} is committed yet: wait for it`
+    return { reason: 'no-entry-of-own-term', text }
+  }
+  return undefined
+}
+
+/** True if the other voters that answer would do without us. */
+export function hasQuorumOfOthers(state: RaftState): boolean {
+  const isThere = (id: MemberId): boolean => id !== state.id && isRecentlyHeard(state, id)
+  return hasQuorum(membershipOf(state), isThere)
+}
+
+/** Starts to hand over, to the given member or the best one. */
+export function startTransfer(state: RaftState, to: MemberId | undefined): void {
+  const { leader } = state
+  const refuseIt = (why: Why): void => refuse(state, { what: 'transfer', ...why })
+  if (leader === undefined) {
+    refuseIt({ reason: 'not-leader', text: `${state.id} is not the leader` })
+    return
+  }
+  if (to !== undefined && !isVoter(membershipOf(state), to)) {
+    const reason = memberOf(membershipOf(state), to) ? 'not-a-voter' : 'unknown-member'
+    refuseIt({ reason, text: `${to} cannot lead: name a voter` })
+    return
+  }
+  if (to === state.id) return
+  const target = to ?? bestSuccessor(state)
+  if (target === undefined || !isRecentlyHeard(state, target)) {
+    const text = `of ${voterCount(membershipOf(state))} voters (majority ${quorumOf(membershipOf(state))}) none that answers can take over`
+    refuseIt({ reason: 'nobody-to-take-over', text })
+    return
+  }
+  leader.transfer = { to: target, deadline: state.now + 2 * state.electionTicks, isSent: false }
+  note(state, 'raft.transfer-started', { to: target })
+  tickTransfer(state)
+}
+
+function bestSuccessor(state: RaftState): MemberId | undefined {
+  let best: { id: MemberId; match: number } | undefined
+  for (const { id, match } of leaderOf(state).progress.values()) {
+    if (!isVoter(membershipOf(state), id) || !isRecentlyHeard(state, id)) continue
+    if (best === undefined || match > best.match) best = { id, match }
+  }
+  return best?.id
+}
+
+/** Tells the successor to campaign once it has everything; gives up in time. */
+export function tickTransfer(state: RaftState): void {
+  const leader = leaderOf(state)
+  const { transfer } = leader
+  if (transfer === undefined) return
+  const progress = leader.progress.get(transfer.to)
+  if (progress === undefined || state.now >= transfer.deadline) {
+    leader.transfer = undefined
+    note(state, 'raft.transfer-failed', { to: transfer.to })
+    return
+  }
+  if (transfer.isSent) return
+  if (progress.match < lastIndex(state.log)) {
+    sendAppends(state, progress)
+    return
+  }
+  transfer.isSent = true
+  send(state, transfer.to, { type: 'timeoutNow' })
+}
+
+/** What a refusal of anything says before the start and after the end. */
+export function refuseEverything(state: RaftState, what: Refusal['what'], context?: number): void {
+  const isStopped = state.role === 'stopped'
+  const why = isStopped
+    ? ({ reason: 'stopped', text: `${state.id} is no member any more` } as const)
+    : ({ reason: 'not-started', text: `${state.id} is starting: ask again` } as const)
+  refuse(state, context === undefined ? { what, ...why } : { what, ...why, context })
+}
