@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import t from 'tap'
+import { equal } from '../../../core/base/equal.ts'
 import { CodedError, hasCode } from '../../../core/base/error.ts'
 import type { NetworkId, ServiceId } from '../../../core/base/id.ts'
 import type { Service, ServiceSpec } from '../../../core/object/service.ts'
@@ -347,24 +348,13 @@ t.test('whatever was read is read the same from what we write of it', async (t) 
       count++
       const wire = JSON.stringify(serviceSpecJson.format(spec))
       const again = parseServiceSpec(JSON.parse(wire))
-      if (!isSame(spec, again)) throw new Error(wire)
+      if (!equal(spec, again)) throw new Error(wire)
       if (JSON.stringify(serviceSpecJson.format(again)) !== wire) throw new Error(wire)
     }),
     { numRuns: 300 },
   )
   t.ok(count > 150, `${count} of 300 were read`)
 })
-
-function isSame(a: unknown, b: unknown): boolean {
-  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) {
-    return Object.is(a, b)
-  }
-  const keys = Object.keys(a)
-  if (Array.isArray(a) !== Array.isArray(b) || keys.length !== Object.keys(b).length) return false
-  return keys.every(
-    (key) => Object.hasOwn(b, key) && isSame(Reflect.get(a, key), Reflect.get(b, key)),
-  )
-}
 
 t.test('garbage in any place is read or refused, never worse', async (t) => {
   const sent = fc.constantFrom(...taken.map((row) => row.sent))
