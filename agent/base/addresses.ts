@@ -56,7 +56,9 @@ export function defaultAddress(): string {
           .filter((each) => !each.internal && !each.address.startsWith('fe80:'))
           .map((each) => ({ name, ...each })),
   )
-  const byRoute = outward.find((each) => each.name === defaultRouteInterface() && each.family === 'IPv4')
+  const byRoute = outward.find(
+    (each) => each.name === defaultRouteInterface() && each.family === 'IPv4',
+  )
   const chosen = byRoute ?? outward.find((each) => each.family === 'IPv4') ?? outward[0]
   return chosen?.address ?? '127.0.0.1'
 }

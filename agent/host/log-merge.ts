@@ -74,7 +74,9 @@ async function* inOrder(sources: readonly Source[]): AsyncIterable<TaskLog> {
     const heads = await Promise.all(
       left.map(async (source) => ({ source, entry: await source.peek() })),
     )
-    const open = heads.flatMap(({ source, entry }) => (entry === undefined ? [] : [{ source, entry }]))
+    const open = heads.flatMap(({ source, entry }) =>
+      entry === undefined ? [] : [{ source, entry }],
+    )
     left = open.map(({ source }) => source)
     const first = open.reduce<(typeof open)[number] | undefined>(
       (best, each) => (best === undefined || isBefore(each.entry, best.entry) ? each : best),

@@ -169,7 +169,7 @@ export function array<T>(item: Codec<T>): Codec<readonly T[]> {
   }
 }
 
-/** A map with free keys. `__proto__` is refused: it cannot be a key everywhere data travels. */
+/** A map with free keys, written in their order. `__proto__` is refused: it cannot be a key everywhere data travels. */
 export function record<T>(item: Codec<T>): Codec<Readonly<Record<string, T>>> {
   return {
     parse(value, path) {
@@ -182,8 +182,10 @@ export function record<T>(item: Codec<T>): Codec<Readonly<Record<string, T>>> {
         }),
       )
     },
-    format: (value) =>
-      Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, item.format(entry)])),
+    format(value) {
+      const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1))
+      return Object.fromEntries(entries.map(([key, entry]) => [key, item.format(entry)]))
+    },
   }
 }
 
@@ -195,12 +197,14 @@ export const labels: Codec<Readonly<Record<string, string>>> = record({
 
 export const strings: Codec<readonly string[]> = array(string)
 
-/** One of some words, in any case. */
+/** One of some words. */
 export function word<const T extends string>(
   values: readonly T[],
   options: {
     /** What the empty text means; without it the empty text is refused. */
     readonly empty?: NoInfer<T>
+    /** The words are known in any case. */
+    readonly isFolded?: boolean
     /** The sentence for any other text. */
     readonly refuse: (text: string) => string
   },
@@ -210,7 +214,7 @@ export function word<const T extends string>(
     parse(value, path) {
       const text = string.parse(value, path)
       if (text === '' && options.empty !== undefined) return options.empty
-      const found = byText.get(text.toLowerCase())
+      const found = byText.get(options.isFolded === true ? text.toLowerCase() : text)
       if (found === undefined) {
         throw new CodedError('bad-request', options.refuse(text), { detail: { path: path.text } })
       }

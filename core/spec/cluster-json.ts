@@ -224,6 +224,7 @@ export interface SwarmInit {
 
 const availabilityJson = word(['active', 'pause', 'drain'], {
   empty: 'active',
+  isFolded: true,
   refuse: (text) => `invalid Availability: "${text}"`,
 })
 

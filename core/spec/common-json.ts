@@ -58,6 +58,7 @@ export const portJson: Codec<PortConfig> = object<PortConfig>({
     'Protocol',
     word(['tcp', 'udp', 'sctp'], {
       empty: 'tcp',
+      isFolded: true,
       refuse: (text) => `invalid protocol: "${text}", must be "tcp", "udp" or "sctp"`,
     }),
     'tcp',
@@ -68,6 +69,7 @@ export const portJson: Codec<PortConfig> = object<PortConfig>({
     'PublishMode',
     word(['ingress', 'host'], {
       empty: 'ingress',
+      isFolded: true,
       refuse: (text) => `invalid publish mode: "${text}", must be "ingress" or "host"`,
     }),
     'ingress',

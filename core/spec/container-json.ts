@@ -113,7 +113,7 @@ const privilegesJson = object<Privileges>({
 
 const propagationWord: Codec<string> = word<string>(
   ['', 'rprivate', 'private', 'rshared', 'shared', 'rslave', 'slave'],
-  { refuse: (text) => `invalid MountPropagation: "${text}"` },
+  { isFolded: true, refuse: (text) => `invalid MountPropagation: "${text}"` },
 )
 
 const bindJson = object<MountPart<'bind'>>({
@@ -139,6 +139,7 @@ const mountJson = object<Mount>({
     'Type',
     word(['bind', 'volume', 'tmpfs', 'npipe', 'cluster', 'image'], {
       empty: 'bind',
+      isFolded: true,
       refuse: (text) => `invalid MountType: "${text}"`,
     }),
     'bind',
@@ -227,6 +228,7 @@ const isolationField: Field<Part<'isolation'>> = {
 
 const isolationWord = word(['default', 'process', 'hyperv'], {
   empty: 'default',
+  isFolded: true,
   refuse: (text) => `invalid Isolation: "${text}", must be "default", "process" or "hyperv"`,
 })
 

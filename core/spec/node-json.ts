@@ -13,8 +13,12 @@ import {
 import type { ManagerStatus, Node, NodeDescription, NodeSpec } from '../object/node.ts'
 import { compact, formatMeta, genericResourceJson } from './common-json.ts'
 
-const roleWord = word(['worker', 'manager'], { refuse: (text) => `invalid Role: "${text}"` })
+const roleWord = word(['worker', 'manager'], {
+  isFolded: true,
+  refuse: (text) => `invalid Role: "${text}"`,
+})
 const availabilityWord = word(['active', 'pause', 'drain'], {
+  isFolded: true,
   refuse: (text) => `invalid Availability: "${text}"`,
 })
 

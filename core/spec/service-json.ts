@@ -185,7 +185,7 @@ function formatEndpoint({ spec, endpoint }: Service): unknown {
   const { mode = 'vip', ports = [] } = spec.endpoint ?? {}
   const isAllocated = ports.length > 0 || (mode === 'vip' && spec.task.networks.length > 0)
   return compact({
-    Spec: isAllocated ? endpointSpecJson.format({ mode, ports }) : {},
+    Spec: spec.endpoint !== undefined && isAllocated ? endpointSpecJson.format(spec.endpoint) : {},
     Ports: endpoint.ports.length === 0 ? undefined : endpoint.ports.map(portJson.format),
     VirtualIPs:
       endpoint.virtualIps.length === 0

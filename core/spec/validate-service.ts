@@ -143,7 +143,7 @@ function* checkResources(
 function formatFloat(value: number): string {
   const [mantissa, power] = value.toExponential().split('e')
   const exponent = Number(power)
-  if (exponent >= -4 && exponent < 21) return String(value)
+  if (exponent >= -4 && exponent < 6) return String(value)
   const digits = String(Math.abs(exponent)).padStart(2, '0')
   return `${mantissa}e${exponent < 0 ? '-' : '+'}${digits}`
 }

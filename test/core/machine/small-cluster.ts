@@ -10,7 +10,11 @@ import { CodedError } from '../../../core/base/error.ts'
 import { asId, type ClusterId, makeId, type NodeId, type TaskId } from '../../../core/base/id.ts'
 import { numberedRandom } from '../../../core/base/random.ts'
 import type { Command, CommandAnswer } from '../../../core/command/command.ts'
-import { type ManagerEffect, type ManagerEvent, ManagerMachine } from '../../../core/machine/manager.ts'
+import {
+  type ManagerEffect,
+  type ManagerEvent,
+  ManagerMachine,
+} from '../../../core/machine/manager.ts'
 import type { OperationResult } from '../../../core/machine/task-driver.ts'
 import {
   type IngressRow,
@@ -19,11 +23,17 @@ import {
   WorkerMachine,
 } from '../../../core/machine/worker.ts'
 import { defaultClusterSpec, defaultStopGraceNs } from '../../../core/object/defaults.ts'
+import type { PortConfig } from '../../../core/object/service.ts'
 import type { Task } from '../../../core/object/task.ts'
 import { bootstrapState } from '../../../core/raft/birth.ts'
 import { raftLimits } from '../../../core/raft/limits.ts'
 import { createRaft } from '../../../core/raft/raft.ts'
 import type { View } from '../../../core/store/view.ts'
+
+interface Due {
+  readonly atMs: number
+  readonly run: () => void
+}
 
 interface Container {
   readonly task: Task
@@ -48,14 +58,23 @@ export class SmallCluster {
   readonly #answers = new Map<number, CommandAnswer | CodedError>()
   #manager: ManagerMachine
   #requestId = 0
+  /** Number of the newest timer; older ones are void. */
+  #timer = 0
   entryCount = 0
 
   constructor() {
-    const founder = { id: 'n1', address: '10.0.0.1:2377', epochId: 'e', isVoter: true }
+    const members = [{ id: 'n1', address: '10.0.0.1:2377', isVoter: true }]
+    const epoch = { counter: 1, id: 'e', parent: undefined }
     this.#manager = new ManagerMachine({
       raft: createRaft(
-        { id: 'n1', heartbeatTicks: 1, electionTicks: 10, limits: raftLimits, random: this.#random },
-        bootstrapState(founder),
+        {
+          id: 'n1',
+          heartbeatTicks: 1,
+          electionTicks: 10,
+          limits: raftLimits,
+          random: this.#random,
+        },
+        bootstrapState({ membership: { members, removed: [] }, epoch }),
       ),
       random: this.#random,
     })
@@ -172,15 +191,15 @@ export class SmallCluster {
   #step(event: ManagerEvent): void {
     for (const effect of this.#manager.step(event)) this.#carryOut(effect)
     const { wakeAtMs, wakeTicks } = this.#manager
-    const inTicks = wakeTicks === undefined ? undefined : this.nowMs + wakeTicks * 100
-    for (const atMs of [wakeAtMs, inTicks]) {
-      if (atMs !== undefined) this.#at(atMs, () => this.#tick(atMs === inTicks ? (wakeTicks ?? 0) : 0))
-    }
-  }
-
-  #tick(ticks: number): void {
-    const isDue = (this.#manager.wakeAtMs ?? Infinity) <= this.nowMs || this.#manager.wakeTicks !== undefined
-    if (isDue) this.#step({ type: 'ticked', nowMs: this.nowMs, ticks })
+    const ticksAtMs = wakeTicks === undefined ? Infinity : this.nowMs + wakeTicks * 100
+    const atMs = Math.min(wakeAtMs ?? Infinity, ticksAtMs)
+    if (atMs === Infinity) return
+    const timer = ++this.#timer
+    this.#at(atMs, () => {
+      if (timer !== this.#timer) return
+      const ticks = atMs === ticksAtMs ? (wakeTicks ?? 0) : 0
+      this.#step({ type: 'ticked', nowMs: this.nowMs, ticks })
+    })
   }
 
   #carryOut(effect: ManagerEffect): void {
@@ -201,7 +220,9 @@ export class SmallCluster {
         const worker = this.#workers.get(effect.nodeId)
         const { assignments } = effect
         if (worker !== undefined) {
-          this.#at(this.nowMs, () => this.#work(worker, { type: 'assigned', nowMs: this.nowMs, assignments }))
+          this.#at(this.nowMs, () =>
+            this.#work(worker, { type: 'assigned', nowMs: this.nowMs, assignments }),
+          )
         }
         return
       }
@@ -217,14 +238,13 @@ export class SmallCluster {
 
   #carryOutWork(worker: Worker, effect: WorkerEffect): void {
     switch (effect.type) {
-      case 'report':
-        this.#step({
-          type: 'reported',
-          nowMs: this.nowMs,
-          nodeId: worker.id,
-          reports: effect.reports,
-        })
+      case 'report': {
+        const { reports } = effect
+        this.#at(this.nowMs + (effect.isUrgent ? 0 : 250), () =>
+          this.#step({ type: 'reported', nowMs: this.nowMs, nodeId: worker.id, reports }),
+        )
         return
+      }
       case 'serve':
         worker.rows = effect.rows
         return
@@ -289,15 +309,24 @@ export class SmallCluster {
     const later = (run: () => void): void => this.#at(this.nowMs + ms, run)
     if (behaviour === 'crash' || behaviour === 'done') {
       later(() => {
-        if (container.state === 'running') this.#exit(worker, container, behaviour === 'done' ? 0 : 1)
+        if (container.state === 'running')
+          this.#exit(worker, container, behaviour === 'done' ? 0 : 1)
       })
     }
     if (behaviour === 'sick') {
       this.#at(this.nowMs + 1_000, () =>
-        this.#work(worker, { type: 'healthChanged', nowMs: this.nowMs, taskId: task.id, health: 'unhealthy' }),
+        this.#work(worker, {
+          type: 'healthChanged',
+          nowMs: this.nowMs,
+          taskId: task.id,
+          health: 'unhealthy',
+        }),
       )
     }
-    return { type: 'started', started: { ...startedFacts(task), hasHealthCheck: behaviour === 'sick' } }
+    return {
+      type: 'started',
+      started: { ...startedFacts(task), hasHealthCheck: behaviour === 'sick' },
+    }
   }
 
   #at(atMs: number, run: () => void): void {
@@ -306,7 +335,7 @@ export class SmallCluster {
 
   #runUntil(untilMs: number): void {
     for (let count = 0; count < 100_000; count++) {
-      const next = this.#queue.reduce<(typeof this.#queue)[number] | undefined>(
+      const next = this.#queue.reduce<Due | undefined>(
         (best, each) => (best === undefined || each.atMs < best.atMs ? each : best),
         undefined,
       )
@@ -324,7 +353,7 @@ export class SmallCluster {
 
 function startedFacts(task: Task): {
   container: { id: string; pid: number; exitCode: number }
-  ports: []
+  ports: PortConfig[]
   addresses: string[]
   hasHealthCheck: boolean
 } {
