@@ -4,8 +4,12 @@
 //   SEEDS=200 node test/agent/storage/wal-power.test.ts     tries more
 //   SEED=17   node test/agent/storage/wal-power.test.ts     repeats one
 
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname } from 'node:path'
 import t from 'tap'
 import { makeDataKey } from '../../../agent/storage/data-key.ts'
+import { type Disk, realDisk } from '../../../agent/storage/disk.ts'
 import { openWal, type Wal } from '../../../agent/storage/wal.ts'
 import { emptyLog, type LogState } from '../../../agent/storage/wal-record.ts'
 import { below, numberedRandom } from '../../../core/base/random.ts'
@@ -16,15 +20,32 @@ const keys = [makeDataKey()] as const
 const folder = '/state/wal'
 const operationsMax = 40
 
-function openOn(disk: PowerDisk): Promise<Wal> {
+function openOn(disk: Disk, at = folder): Promise<Wal> {
   return openWal({
     disk,
-    folder,
+    folder: at,
     keys,
     log: () => {},
     onFatal: (error) => t.fail(error.message),
     onSpace: () => {},
   })
+}
+
+/** The same files on a real disk must read the same. */
+async function tryReal(found: PowerDisk, want: string): Promise<string> {
+  const root = mkdtempSync(`${tmpdir()}/skep-power-`)
+  try {
+    for (const [path, bytes] of found.files()) {
+      mkdirSync(dirname(`${root}${path}`), { recursive: true })
+      writeFileSync(`${root}${path}`, bytes)
+    }
+    const wal = await openOn(realDisk, `${root}${folder}`)
+    await wal.close()
+    const got = digestOf(wal.restored)
+    return got === want ? '' : `on a real disk: ${got.slice(0, 300)} is not ${want.slice(0, 300)}`
+  } finally {
+    rmSync(root, { recursive: true })
+  }
 }
 
 /** Cuts the power once and looks: an empty text, or what is wrong. */
@@ -66,7 +87,13 @@ async function live(seed: number): Promise<{ cuts: number; wrong: string }> {
     const found = disk.cut(random)
     const allowed = new Set(states.slice(acknowledged).map(digestOf))
     cuts++
+    const real = cuts === 1 ? found.cut(random) : undefined
     const what = await tryCut(found, allowed)
+    if (real !== undefined && what === '') {
+      const wal = await openOn(real.cut(random))
+      await wal.close()
+      wrong = await tryReal(real, digestOf(wal.restored))
+    }
     if (what !== '') wrong = `cut ${cuts}: ${what}`
   }
   const wal = await openOn(disk)
