@@ -48,6 +48,8 @@ export function applied(state: LogState, operation: LogOperation): LogState {
     entries = []
   }
   hard = operation.hardState ?? hard
+  const { commit = 0 } = operation
+  if (hard !== undefined && commit > hard.commit) hard = { ...hard, commit }
   const first = operation.entries?.[0]?.index
   if (first !== undefined) {
     entries = [...entries.filter((entry) => entry.index < first), ...(operation.entries ?? [])]
@@ -76,5 +78,6 @@ export function randomOperation(state: LogState, random: Random): LogOperation {
   const added = isHuge
     ? entriesOf(from, from + 1, { term, bytes: 900_000 })
     : entriesOf(from, from + below(random, 6), { term, bytes })
-  return below(random, 2) === 0 ? { entries: added } : { ...hard, entries: added }
+  const commit = below(random, 3) === 0 ? { commit: from } : {}
+  return { ...(below(random, 2) === 0 ? {} : hard), ...commit, entries: added }
 }
