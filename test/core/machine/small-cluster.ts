@@ -58,6 +58,7 @@ export class SmallCluster {
   readonly #answers = new Map<number, CommandAnswer | CodedError>()
   #manager: ManagerMachine
   #requestId = 0
+  #incarnation = 0
   /** Number of the newest timer; older ones are void. */
   #timer = 0
   entryCount = 0
@@ -88,6 +89,7 @@ export class SmallCluster {
       joinSecrets: { worker: 'w', manager: 'm' },
       node: {
         id: asId<NodeId>('n1'),
+        keys: { worker: new Uint8Array(32), manager: new Uint8Array(32) },
         address: '10.0.0.1',
         managerAddress: '10.0.0.1:2377',
         availability: 'active',
@@ -137,6 +139,8 @@ export class SmallCluster {
       type: 'sessionOpened',
       nowMs: this.nowMs,
       nodeId: id,
+      incarnation: `${++this.#incarnation}`,
+      isLocal: hostname === 'n1',
       address: '10.0.0.1',
       description: {
         hostname,

@@ -14,6 +14,8 @@ import {
 
 const bare: Node = {
   kind: 'node',
+  keys: { worker: new Uint8Array(32) },
+  generation: 1,
   id: '2y3lfdvqnbsalapo2wfcciahy' as NodeId,
   version: 1,
   createdAtMs: 0,
