@@ -1,8 +1,8 @@
 // Docker's API over its unix socket: the only file that knows undici.
 //
-// Two pools of connections to one socket. Quick calls (inspect, create, list) share a few that stay
-// open. Whatever may last (events, logs, pulls, a stop that takes its grace) gets a connection of
-// its own from the second pool, so that twenty slow stops never hold up one inspect.
+// Two pools of connections to one socket. Quick calls (inspect, list) share a few that stay open.
+// Whatever may last (events, logs, pulls, a start, a stop that takes its grace) gets a connection
+// of its own from the second pool, so that twenty slow stops never hold up one inspect.
 //
 // undici is loaded at the first call, and of it only the pool and `request`: 53-75 ms and 8 MB of
 // private memory here, as much as node:http, where the whole package takes 93-194 ms and 14 MB.
@@ -63,7 +63,7 @@ export class DockerClient {
     return parseAnswer(await this.#send('quick', request, signal), request.method)
   }
 
-  /** As `call`, for one that may take as long as it likes (stop, remove). */
+  /** As `call`, for one that may take as long as it likes (create, start, stop, remove). */
   async slowCall(request: EngineRequest, signal: AbortSignal): Promise<unknown> {
     return parseAnswer(await this.#send('slow', request, signal), request.method)
   }

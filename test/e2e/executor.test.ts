@@ -207,6 +207,16 @@ t.test('exit codes', async (t) => {
   }
 })
 
+t.test('a task that has ended is not started again', async (t) => {
+  const executor = open(t)
+  const task = script('echo once; exit 3')
+  await run(t, executor, task)
+  await executor.wait(task.id, soon())
+  await executor.prepare(task, soon())
+  t.match(await executor.start(task, soon()), { container: { pid: 0, exitCode: 3 } })
+  t.strictSame((await logsOf(executor, task)).map(textOf), ['once\n'])
+})
+
 t.test('a task that eats more than its memory is named as killed for it', async (t) => {
   const executor = open(t)
   const events = watch(t, executor)
