@@ -23,6 +23,8 @@ import { waitFor } from '../support/wait.ts'
 
 const shell = 'skep/shell:1'
 const web = 'nigelpoulton/ddd-web:1.0'
+/** bcrypt of "honey". */
+const honey = '$2y$05$abcdefghijklmnopqrstuua72UqXIK32CtpAE.WxMIzK71a407mZm'
 
 t.setTimeout(150_000)
 
@@ -320,7 +322,7 @@ t.test('containers of others are not touched', async (t) => {
 
 t.test('giving up a prepare leaves no container', async (t) => {
   const executor = open(t)
-  for (const delayMs of [0, 2, 5, 10, 20]) {
+  for (const delayMs of [0, 5, 10, 15, 20, 25, 30, 35, 40, 50, 60, 80]) {
     const task = script('true')
     const controller = new AbortController()
     const prepared = executor.prepare(task, controller.signal).then(
@@ -469,9 +471,6 @@ t.test('a registry: pulled once for all, by digest not at all, with its password
   await run(t, executor, makeTask({ image: digests }))
   await run(t, executor, makeTask({ image }, { registryAuth }))
 })
-
-/** bcrypt of "honey". */
-const honey = '$2y$05$abcdefghijklmnopqrstuua72UqXIK32CtpAE.WxMIzK71a407mZm'
 
 t.test('a registry that says nothing costs the first task seconds, the next none', async (t) => {
   const silent = host.start('silent', ['busybox', 'nc', '-ll', '-p', '5001', '-e', 'sleep', '99'])
