@@ -60,9 +60,20 @@ export async function passThrough(
     resolve()
   })
   request.on('error', () => call.destroy())
-  call.flushHeaders()
-  request.pipe(call)
+  if (hasBody(request)) {
+    // The head goes first: a body may be a conversation whose first word is the engine's.
+    call.flushHeaders()
+    request.pipe(call)
+  } else {
+    // In one write: an engine that answers and closes at once would break a second one.
+    call.end()
+  }
   return promise
+}
+
+function hasBody(request: IncomingMessage): boolean {
+  const { headers } = request
+  return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
 }
 
 /** Lets the client see the answer although it is still sending, then closes. */

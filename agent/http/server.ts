@@ -43,7 +43,7 @@ const idleTimeoutMs = 10 * 60_000
 /** Clients of one node: each `logs -f`, `events` and `attach` is one. */
 const connectionsMax = 4_096
 /** How long `close` waits for requests under way. */
-const closeGraceMs = 2_000
+const closeGraceMs = 1_000
 
 /** The API server. Nothing happens before `listen`. */
 export function createApiServer(options: ApiServerOptions): ApiServer {
@@ -102,15 +102,15 @@ async function serve(api: Api, request: IncomingMessage, response: ServerRespons
   // The connection may die at any time; what matters of it is seen by the streams' users.
   response.on('error', () => response.destroy())
   try {
-    const offered = await negotiate(api, asked)
     const found = findRoute(request.method ?? 'GET', pathOf(rest))
+    const offered = await negotiate(api, asked)
     if (found.type === 'engine') {
       await passThrough(api.engine, request, response)
       return
     }
-    setHeaders(api, response, offered)
     if (found.type === 'nobody') throw new CodedError('not-found', 'page not found')
     if (request.headers.expect !== undefined) response.writeContinue()
+    setHeaders(api, response)
     const call: Call = {
       api,
       request,
@@ -137,9 +137,10 @@ async function negotiate(api: Api, asked: string | undefined): Promise<string> {
 }
 
 /** The headers that all answers of a Docker engine carry. */
-function setHeaders(api: Api, response: ServerResponse, offered: string): void {
-  const engineVersion = api.engine.known()?.version ?? api.backend.state().agentVersion
-  response.setHeader('Api-Version', offered)
+function setHeaders(api: Api, response: ServerResponse): void {
+  const facts = api.engine.known()
+  const engineVersion = facts?.version ?? api.backend.state().agentVersion
+  response.setHeader('Api-Version', offeredVersion(facts?.apiVersion))
   response.setHeader('Docker-Experimental', 'false')
   response.setHeader('Ostype', 'linux')
   response.setHeader('Server', `Docker/${engineVersion} (linux)`)
@@ -163,6 +164,7 @@ interface Failed {
 function sendError(api: Api, failed: Failed, error: unknown): void {
   const { request, response, asked } = failed
   if (response.destroyed) return
+  if (!response.headersSent) setHeaders(api, response)
   const { status, message } = describeError(error)
   if (status >= 500) logError(api, request, { status, message, error })
   if (response.headersSent) {
