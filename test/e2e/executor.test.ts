@@ -234,6 +234,84 @@ t.test('a task that eats more than its memory is named as killed for it', async 
   t.strictSame(events.slice(1), [{ type: 'exited', taskId: task.id, exit }])
 })
 
+t.test('what the spec says holds inside the container', async (t) => {
+  const executor = open(t)
+  const look = [
+    'echo "$0 $1 | $A | $(pwd) | $(id -u):$(id -g) $(id -G) | $(hostname)"',
+    'grep -c "10.9.9.9" /etc/hosts; grep nameserver /etc/resolv.conf',
+    'touch /x 2>&1; touch /fast/x && df -k /fast | tail -n 1',
+    'cat /proc/sys/net/core/somaxconn; ulimit -n; ls /data',
+    'grep -E "^(CapBnd|NoNewPrivs|Seccomp):" /proc/self/status; cat /proc/1/comm',
+  ]
+  const task = makeTask(
+    {
+      image: shell,
+      command: ['sh', '-c', look.join('; '), 'zero'],
+      args: ['one'],
+      env: ['A=b c'],
+      dir: '/tmp',
+      user: '1000:1001',
+      groups: ['1002'],
+      hostname: 'bee',
+      readOnly: true,
+      init: true,
+      hosts: ['10.9.9.9 db db2'],
+      dns: { nameservers: ['10.8.8.8'] },
+      sysctls: { 'net.core.somaxconn': '777' },
+      capabilityDrop: ['ALL'],
+      capabilityAdd: ['CAP_CHOWN'],
+      ulimits: [{ name: 'nofile', soft: 99, hard: 99 }],
+      oomScoreAdj: 5,
+      privileges: { noNewPrivileges: true, seccomp: { mode: 'unconfined' } },
+      mounts: [
+        { type: 'tmpfs', target: '/fast', tmpfs: { sizeBytes: 1 << 20, mode: 0o1777 } },
+        {
+          type: 'volume',
+          source: 'honey',
+          target: '/data',
+          readOnly: true,
+          volume: { labels: { a: 'b' }, driver: { name: 'local', options: {} } },
+        },
+      ],
+    },
+    {
+      with: {
+        resources: {
+          limits: { nanoCpus: 5e8, memoryBytes: 64 << 20, pids: 50 },
+          reservations: { memoryBytes: 32 << 20 },
+        },
+        logDriver: { name: 'json-file', options: { 'max-size': '1m' } },
+      },
+    },
+  )
+  await run(t, executor, task)
+  await executor.wait(task.id, soon())
+  const lines = (await logsOf(executor, task)).map(textOf).join('').split('\n')
+  const wanted = [
+    /^zero one \| b c \| \/tmp \| 1000:1001 1001 1002 \| bee$/,
+    /^2$/,
+    /^nameserver 10.8.8.8$/,
+    /Read-only file system/,
+    /^tmpfs +1024 /,
+    /^777$/,
+    /^99$/,
+    /^NoNewPrivs:\s+1/,
+    /^Seccomp:\s+0/,
+    /^CapBnd:\s+0000000000000001/,
+    /init/,
+  ]
+  for (const line of wanted)
+    t.ok(
+      lines.some((one) => one.match(line)),
+      `${line}`,
+    )
+  const volume = await mustDocker(cli, 'volume', 'inspect', '--format', '{{.Labels}}', 'honey')
+  t.equal(volume, 'map[a:b]')
+  const format = '{{.HostConfig.NanoCpus}} {{.HostConfig.Memory}} {{.HostConfig.MemoryReservation}}'
+  const limits = await mustDocker(cli, 'inspect', '--format', format, taskName(task))
+  t.equal(limits, '500000000 67108864 33554432')
+})
+
 t.test('a process killed from outside is an exit like any other', async (t) => {
   const executor = open(t)
   const task = script('sleep 1000')
