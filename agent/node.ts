@@ -187,8 +187,8 @@ async function openNode(options: NodeOptions): Promise<OpenNode> {
       isLocal: true,
       description,
       address,
+      reports: worker.reports(),
     })
-    worker.openSession()
   }
   const closing = new AbortController()
   const describing = describe({ executor, clock, log, signal: closing.signal }, (said) => {

@@ -70,6 +70,8 @@ export type ManagerEvent =
       readonly isLocal: boolean
       readonly description: NodeDescription
       readonly address: string
+      /** What its tasks are now: it may have a task that was given up for lost. */
+      readonly reports: readonly TaskReport[]
       readonly manager?: { readonly key: Uint8Array; readonly address: string }
     }
   /** A heartbeat, or anything else, came over the node's session. */
@@ -481,6 +483,8 @@ export class ManagerMachine {
       nodeId,
       assignments: completeAssignments(this.#store.committed, nodeId),
     })
+    const { reports } = event
+    if (reports.length > 0) this.#runOwn({ type: 'tasks.report', nodeId, reports }, nowMs)
     const command = { type: 'node.describe', id: nodeId, description, address } as const
     this.#runOwn(manager === undefined ? command : { ...command, manager }, nowMs)
   }
