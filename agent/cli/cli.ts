@@ -255,10 +255,11 @@ function unknownCommand(
 
 /** Names that a typing error or an unfinished word may stand for. */
 function similarNames(word: string, names: readonly string[]): readonly string[] {
+  const lower = word.toLowerCase()
+  // One slip in a short word, two in a long one.
+  const slipsMax = lower.length < 5 ? 1 : 2
   return names
-    .filter(
-      (name) => distance(word.toLowerCase(), name) <= 2 || name.startsWith(word.toLowerCase()),
-    )
+    .filter((name) => distance(lower, name) <= slipsMax || name.startsWith(lower))
     .toSorted(compareNatural)
 }
 
