@@ -92,7 +92,8 @@ async function dispatch(line: Line): Promise<number> {
   })
   if (start.values.has('version')) return runVersionFlag(line)
   const [word, ...rest] = start.rest
-  if (word === undefined || start.isHelp) return showRootHelp(line)
+  if (word === undefined) return showRootHelp(line)
+  if (start.isHelp) return showHelpTopic(line, start.rest)
   if (word === 'help') return showHelpTopic(line, rest)
   const found = findCommand(commands, word)
   if (found === undefined) throw unknownCommand({ path: programName, commands }, word)

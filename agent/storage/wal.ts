@@ -454,7 +454,7 @@ class LogWriter implements Wal {
 
   /** Sees to it that the next segment is ready before it is needed. */
   #wantSpare(): void {
-    if (this.#spares.length > 0) return
+    if (this.#spares.length > 0 || this.#isClosed) return
     this.#preparing ??= this.#prepareSpare().finally(() => {
       this.#preparing = undefined
     })

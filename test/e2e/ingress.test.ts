@@ -287,7 +287,7 @@ interface WebServer {
 }
 
 async function webServer(t: Test, name: string, delayMs: number): Promise<WebServer> {
-  const file = new URL('../support/http-backend.ts', import.meta.url).pathname
+  const file = new URL('../support/http-backend.program.ts', import.meta.url).pathname
   const child = spawn(process.execPath, [file, name, String(delayMs)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
