@@ -1,6 +1,8 @@
 // Daemon: all parts of the agent on this machine, started in order and stopped in reverse. It is
 // the backend of the HTTP API; whether there is a node behind it or not yet is its business.
 
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { CodedError } from '../core/base/error.ts'
 import type { NodeId, TaskId } from '../core/base/id.ts'
 import type { Log } from '../core/base/note.ts'
@@ -42,6 +44,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { config, clock, log } = options
   const backend = new LocalBackend(options)
   await backend.resume()
+  mkdirSync(dirname(config.socketPath), { recursive: true })
   const server = createApiServer({
     backend,
     engineSocket: config.engineSocket,

@@ -1,16 +1,21 @@
-// Entry of the executable: the first argument says what to do. The daemon and the client are
-// loaded only when they are wanted: `agent version` must not pay for them.
-
-import { commit, version } from './base/version.ts'
+// Entry of the executable. The daemon has a way of its own, so that it does not carry the client's
+// code in its memory; everything else is a command of the table.
 
 async function main(args: readonly string[]): Promise<number> {
-  if (args[0] === 'daemon') return (await import('./run-daemon.ts')).runDaemon(args.slice(1))
-  if (args[0] === 'version') {
-    process.stdout.write(`Skep version ${version}, build ${commit}\n`)
-    return 0
+  const [word, ...rest] = args
+  if (word === 'daemon' && !rest.includes('--help') && !rest.includes('-h')) {
+    const { runDaemon } = await import('./run-daemon.ts')
+    return runDaemon(rest)
   }
-  process.stderr.write(`agent: '${args[0] ?? ''}' is not an agent command.\n`)
-  return 1
+  const { runCli } = await import('./cli/cli.ts')
+  const { processIo } = await import('./cli/process-io.ts')
+  const { systemClock } = await import('./base/clock.ts')
+  const { localCommands } = await import('./local-commands.ts')
+  const io = processIo({
+    now: systemClock.nowMs,
+    sleep: (ms, signal) => systemClock.sleep(ms, signal).catch(() => undefined),
+  })
+  return runCli(args, io, localCommands)
 }
 
 main(process.argv.slice(2)).then(
@@ -18,9 +23,8 @@ main(process.argv.slice(2)).then(
     process.exitCode = code
   },
   (error: unknown) => {
-    process.stderr.write(
-      `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-    )
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    process.stderr.write(`${text}\n`)
     process.exitCode = 1
   },
 )

@@ -1,10 +1,13 @@
 // `agent daemon`: the daemon in the foreground, until a signal or a fatal error ends it.
 
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { CodedError } from '../core/base/error.ts'
 import { systemClock } from './base/clock.ts'
 import { parseDaemonConfig } from './base/config.ts'
 import { createLog } from './base/log.ts'
 import { startDaemon } from './daemon.ts'
+import { pidFileName } from './uninstall.ts'
 
 /** Exit code 0 after SIGTERM or SIGINT, 125 for bad flags, 1 for what could not be started. */
 export async function runDaemon(args: readonly string[]): Promise<number> {
@@ -33,9 +36,13 @@ export async function runDaemon(args: readonly string[]): Promise<number> {
   process.once('SIGTERM', () => stop(0))
   process.once('SIGINT', () => stop(0))
   try {
+    const pidPath = join(config.stateFolder, pidFileName)
+    mkdirSync(config.stateFolder, { recursive: true, mode: 0o700 })
     const daemon = await startDaemon({ config, clock: systemClock, log, onFatal })
+    writeFileSync(pidPath, String(process.pid))
     const code = await stopped
     await daemon.close()
+    rmSync(pidPath, { force: true })
     return code
   } catch (error) {
     log('error', 'agent.failed', { error: describe(error) })

@@ -18,6 +18,11 @@ export function startWorker(path: string, options: WorkerOptions = {}): Worker {
   return new Worker(readAsset(path), { ...options, eval: true })
 }
 
+/** True in the executable, false when run from source. */
+export function isExecutable(): boolean {
+  return isSea()
+}
+
 function sourcePath(path: string): string {
   return join(import.meta.dirname, '../..', path)
 }

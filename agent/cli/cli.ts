@@ -113,7 +113,8 @@ async function dispatch(line: Line): Promise<number> {
   })
   const [verb, ...words] = inner.rest
   if (verb === undefined || inner.isHelp) {
-    io.stdout.write(formatHelp(placed, columnsOf(io)))
+    const output = inner.isHelp ? io.stdout : io.stderr
+    output.write(formatHelp(placed, columnsOf(io)))
     return 0
   }
   const command = findCommand(found.commands, verb)
@@ -206,7 +207,7 @@ async function checkVersion(api: Api, flags: FlagValues): Promise<void> {
     const version = await api.version()
     if (compareVersions(since, version) > 0) {
       errors.push(
-        `"--${flag.name}" requires API version ${since}, but the Skep agent's API version is ${version}`,
+        `"--${flag.name}" requires API version ${since}, but the Skep agent API version is ${version}`,
       )
     }
   }

@@ -256,9 +256,7 @@ const pruneWarning =
 /** network prune */
 export async function pruneNetworks(call: Call): Promise<undefined> {
   const { api, flags, io } = call
-  if (!flags.isOn('force') && !(await confirm(call, pruneWarning))) {
-    throw exitError('network prune has been cancelled', 1)
-  }
+  if (!flags.isOn('force') && !(await confirm(call, pruneWarning))) return undefined
   const filters = formatFilters(filtersOf(flags.all('filter'))) ?? '{}'
   const report = await api.post<{ readonly NetworksDeleted?: readonly string[] | null }>(
     '/networks/prune',
@@ -269,13 +267,9 @@ export async function pruneNetworks(call: Call): Promise<undefined> {
   return undefined
 }
 
-/** Asks on the terminal. Without one nobody can answer, so it is refused, with what to do instead. */
+/** Asks, and reads a line for the answer; the end of the input is a no. */
 async function confirm({ io }: Call, question: string): Promise<boolean> {
   io.stdout.write(`${question} [y/N] `)
-  if (!io.stdin.isTty) {
-    writeLine(io.stdout)
-    return false
-  }
   return (await io.stdin.readLine()).trim().toLowerCase() === 'y'
 }
 

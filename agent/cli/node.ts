@@ -87,7 +87,9 @@ export async function listNodeTasks(call: Call): Promise<undefined> {
       errors.push(messageOf(error))
     }
   }
-  if (errors.length === 0 || tasks.length > 0) await printTasks(call, tasks)
+  if (errors.length === 0 || tasks.length > 0) {
+    await printTasks(call, tasks, { isQuietTruncated: true })
+  }
   throwAll(errors)
   return undefined
 }

@@ -44,7 +44,7 @@ export async function createConfig(call: Call): Promise<undefined> {
     data = await readData(call, 'config')
   } catch (error) {
     const name = JSON.stringify(call.args[1] ?? '')
-    throw exitError(`error reading content from ${name}: ${messageOf(error)}`, 1)
+    throw exitError(`Error reading content from ${name}: ${messageOf(error)}`, 1)
   }
   await postObject(call, 'config', { Data: data })
   return undefined

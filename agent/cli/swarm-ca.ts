@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto'
 import type { ClusterJson, ExternalCaJson, NodeJson, TlsInfoJson } from './api-json.ts'
 import { writeLine } from './cli-io.ts'
-import { type Call, exitError } from './command.ts'
+import { type Call, exitError, messageOf } from './command.ts'
 import { type ProgressWriter, progressWriter } from './progress-screen.ts'
 import { caConfig, readPem, updateCluster } from './swarm.ts'
 
@@ -12,6 +12,7 @@ const lookEveryMs = 200
 /** swarm ca */
 export async function manageCa(call: Call): Promise<undefined> {
   const { api, flags, io } = call
+  const [caCert, caKey] = [await pemFlag(call, 'ca-cert'), await pemFlag(call, 'ca-key')]
   const cluster = await api.get<ClusterJson>('/swarm')
   if (!flags.isOn('rotate')) {
     for (const name of ['ca-cert', 'ca-key', 'cert-expiry', 'external-ca']) {
@@ -22,14 +23,32 @@ export async function manageCa(call: Call): Promise<undefined> {
     writeTrustRoot(call, cluster)
     return undefined
   }
-  await updateCluster(api, cluster, { spec: await rotatedSpec(call, cluster) })
+  await updateCluster(api, cluster, { spec: await rotatedSpec(call, { cluster, caCert, caKey }) })
   if (flags.isOn('detach')) return undefined
   await followRotation(call, progressWriter(io.stdout, { isQuiet: flags.isOn('quiet') }))
   if (!flags.isOn('quiet')) writeTrustRoot(call, await api.get<ClusterJson>('/swarm'))
   return undefined
 }
 
-async function rotatedSpec({ flags, io }: Call, cluster: ClusterJson) {
+/** The file that a flag names, or ''. What is wrong with it is told as of any other flag. */
+async function pemFlag({ flags, io, path }: Call, name: string): Promise<string> {
+  if (!flags.isSet(name)) return ''
+  const file = flags.text(name)
+  try {
+    return await readPem(io, file)
+  } catch (error) {
+    throw exitError(
+      `invalid argument ${JSON.stringify(file)} for "--${name}" flag: ${messageOf(error)}\n\nUsage:  ${path} [OPTIONS]\n\nRun '${path} --help' for more information`,
+      125,
+    )
+  }
+}
+
+async function rotatedSpec(
+  { flags, io }: Call,
+  rotation: { readonly cluster: ClusterJson; readonly caCert: string; readonly caKey: string },
+) {
+  const { cluster, caCert, caKey } = rotation
   const hasCert = flags.isSet('ca-cert')
   if (flags.isSet('external-ca') && !hasCert) {
     throw exitError(
@@ -43,10 +62,6 @@ async function rotatedSpec({ flags, io }: Call, cluster: ClusterJson) {
       1,
     )
   }
-  const [caCert, caKey] = [
-    hasCert ? await readPem(io, flags.text('ca-cert')) : '',
-    flags.isSet('ca-key') ? await readPem(io, flags.text('ca-key')) : '',
-  ]
   const spec = cluster.Spec ?? {}
   const config: { ForceRotate?: number; ExternalCAs?: readonly ExternalCaJson[] } = await caConfig(
     spec,

@@ -151,7 +151,7 @@ export async function caConfig(
 export async function readPem(io: CliIo, path: string): Promise<string> {
   const text = new TextDecoder().decode(await io.readFile(path))
   if (/-----BEGIN [^-]+-----[\s\S]*-----END [^-]+-----/.test(text)) return text
-  throw new CodedError('invalid-argument', `${path}: file contents must be in PEM format`)
+  throw new CodedError('invalid-argument', 'file contents must be in PEM format')
 }
 
 /** swarm join */

@@ -52,7 +52,10 @@ function eventStruct(event: EventJson) {
 
 function eventTemplate(format: string) {
   try {
-    return compileTemplate(format === 'json' ? '{{json .}}' : format)
+    const template = compileTemplate(format === 'json' ? '{{json .}}' : format)
+    // A field that no event has is told now, and not when the first event comes.
+    runTemplate(template, eventStruct({}))
+    return template
   } catch (error) {
     throw exitError(`Error parsing format: ${messageOf(error)}`, 64)
   }

@@ -39,10 +39,16 @@ export function truncateId(id: string): string {
 }
 
 /** Prints tasks by the flags --format, --quiet, --no-trunc and --no-resolve. */
-export async function printTasks(call: Call, tasks: readonly TaskJson[]): Promise<void> {
+export async function printTasks(
+  call: Call,
+  tasks: readonly TaskJson[],
+  options: { readonly isQuietTruncated?: boolean } = {},
+): Promise<void> {
   const { flags, io } = call
   const isQuiet = flags.isOn('quiet')
-  const isTruncated = !flags.isOn('no-trunc') && !isQuiet
+  // service ps -q prints whole ids, node ps -q does not: so docker has it.
+  const isWhole = isQuiet && options.isQuietTruncated !== true
+  const isTruncated = !flags.isOn('no-trunc') && !isWhole
   const format = listFormat(taskForm, { format: flags.text('format'), isQuiet })
   const names = nameResolver(call.api, { isResolving: !flags.isOn('no-resolve') })
   const named: { readonly task: TaskJson; readonly name: string }[] = []

@@ -63,10 +63,13 @@ export function templateError(where: {
   readonly name: string
   readonly text: string
   readonly at: number
+  /** Where in the line; left out for what is wrong with the line as a whole. */
+  readonly column?: number
   readonly what: string
 }): CodedError {
   const line = where.text.slice(0, where.at).split('\n').length
-  return new CodedError('invalid-argument', `template: ${where.name}:${line}: ${where.what}`)
+  const place = where.column === undefined ? line : `${line}:${where.column}`
+  return new CodedError('invalid-argument', `template: ${where.name}:${place}: ${where.what}`)
 }
 
 interface Token {

@@ -284,12 +284,8 @@ function failed(
   const at = place?.at ?? 0
   const column = at - (text.lastIndexOf('\n', at - 1) + 1)
   const source = place?.source ?? '.'
-  return templateError({
-    name,
-    text,
-    at,
-    what: `${column}: executing ${JSON.stringify(name)} at <${source}>: ${what}`,
-  })
+  const where = `executing ${JSON.stringify(name)} at <${source}>`
+  return templateError({ name, text, at, column, what: `${where}: ${what}` })
 }
 
 function wrong(message: string): CodedError {
@@ -359,6 +355,11 @@ function indexOne(value: unknown, key: unknown): unknown {
   }
   if (isMap(value)) return Object.hasOwn(value, String(key)) ? value[String(key)] : ''
   if (isNil(value)) throw wrong('index of untyped nil')
+  if (typeof value === 'string' && typeof key === 'number') {
+    const byte = Buffer.from(value)[key]
+    if (byte === undefined) throw wrong(`index out of range: ${key}`)
+    return byte
+  }
   throw wrong(`can't index item of type ${typeName(value)}`)
 }
 

@@ -20,9 +20,9 @@ import type {
   TaskSpec,
 } from '../../core/object/service.ts'
 import { type Task, taskName } from '../../core/object/task.ts'
+import { parseImage } from '../../core/spec/image.ts'
 import { compareVersions } from './docker-client.ts'
 import type { JsonRecord } from './engine-json.ts'
-import { formatImage, isImageId, parseImage } from './image-reference.ts'
 
 /** Label with the id of the node whose agent made the container: it touches no others. */
 export const nodeLabel = 'skep.node'
@@ -67,9 +67,17 @@ export function containerOf(task: Task, context: ContainerContext): ContainerReq
   }
 }
 
-/** The image as Docker shows it: `nginx` is `nginx:latest`. */
+/**
+ * The image as Docker shows it: `docker.io/library/nginx` is `nginx:latest`. What is no reference
+ * (an image's own id) stays as it is.
+ */
 export function imageOf(spec: Pick<ContainerSpec, 'image'>): string {
-  return isImageId(spec.image) ? spec.image : formatImage(parseImage(spec.image))
+  const image = parseImage(spec.image)
+  if (image === undefined) return spec.image
+  const { domain, path, digest } = image
+  const name = domain === 'docker.io' ? path.replace(/^library\//, '') : `${domain}/${path}`
+  const tag = image.tag ?? (digest === undefined ? 'latest' : undefined)
+  return `${name}${tag === undefined ? '' : `:${tag}`}${digest === undefined ? '' : `@${digest}`}`
 }
 
 /** The user's labels under Swarm's and ours, which win. */

@@ -10,7 +10,7 @@
 import { CodedError } from '../../core/base/error.ts'
 import { asId, type NodeId, type TaskId } from '../../core/base/id.ts'
 import type { Log } from '../../core/base/note.ts'
-import type { Clock } from './clock.ts'
+import type { Clock } from '../base/clock.ts'
 import type { DockerClient } from './docker-client.ts'
 import { nodeLabel, taskLabel } from './docker-container.ts'
 import { parseHealth } from './docker-inspect.ts'

@@ -8,7 +8,7 @@ import { CodedError, hasCode } from '../../core/base/error.ts'
 import type { NodeId, TaskId } from '../../core/base/id.ts'
 import type { Log } from '../../core/base/note.ts'
 import { type Task, taskName } from '../../core/object/task.ts'
-import type { Clock } from './clock.ts'
+import type { Clock } from '../base/clock.ts'
 import { DockerClient } from './docker-client.ts'
 import {
   containerOf,

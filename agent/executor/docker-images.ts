@@ -5,37 +5,49 @@
 // registry that did not answer is left alone for a minute when the image is here: on a node with
 // no way out, a failing look-up costs seconds, and one task has paid them for all.
 
-import { CodedError } from '../../core/base/error.ts'
+import { CodedError, hasCode } from '../../core/base/error.ts'
 import type { Log } from '../../core/base/note.ts'
 import type { Task } from '../../core/object/task.ts'
-import type { Clock } from './clock.ts'
+import { type ImageReference, parseImage } from '../../core/spec/image.ts'
+import type { Clock } from '../base/clock.ts'
 import type { DockerClient } from './docker-client.ts'
 import { imageOf } from './docker-container.ts'
-import { parseJsonLines, record, text } from './engine-json.ts'
-import { isImageId, parseImage } from './image-reference.ts'
+import { type JsonRecord, parseJsonLines, record, text } from './engine-json.ts'
 import { createSlots, untilAborted } from './slots.ts'
 
 /** How long an unreachable registry is not asked for an image that is here. */
 const unreachableMs = 60_000
 /** How long a registry may take to its first word before a local image is used instead. */
-const firstWordMs = 5_000
-/** Pulls at once: each is a connection to the engine and a share of a thin line. */
-const pullsMax = 3
+const patienceMs = 3_000
+/** Pulls at once; the engine itself bounds the layers that come at once. */
+const pullsMax = 8
 
 export interface Images {
-  /** Resolves when the image is here as far as it can be. Throws only the signal's reason. */
+  /**
+   * Resolves when the image is here as far as it can be. Throws the signal's reason, and
+   * `unavailable` when the engine went away.
+   */
   readonly ensure: (task: Task, signal: AbortSignal) => Promise<PullResult>
 }
 
-/** Why the last pull failed, for the log and for the error's detail. */
+/** Why the pull failed, for the log and for the error's detail; absent when it did not. */
 export interface PullResult {
   readonly failure?: string
+}
+
+interface Wanted {
+  readonly image: ImageReference
+  readonly auth: string | undefined
 }
 
 interface Pull {
   readonly result: Promise<PullResult>
   readonly controller: AbortController
   waiters: number
+  /** True once the engine works on it, no longer waiting for others. */
+  isBegun: boolean
+  /** True once the registry has said something. */
+  isAnswered: boolean
 }
 
 export function createImages(options: {
@@ -49,120 +61,124 @@ export function createImages(options: {
   const slots = createSlots(pullsMax)
 
   async function ensure(task: Task, signal: AbortSignal): Promise<PullResult> {
-    const { image } = task.spec.container
-    if (isImageId(image)) return {}
-    const isHere = await isPresent(image, signal)
-    const { digest, registry } = parseImage(image)
-    if (isHere && digest !== undefined) return {}
-    const untilMs = unreachableUntilMs.get(registry)
+    const image = parseImage(task.spec.container.image)
+    if (image === undefined) return {}
+    const isHere = await isPresent(imageOf(task.spec.container), signal)
+    if (isHere && image.digest !== undefined) return {}
+    const untilMs = unreachableUntilMs.get(image.domain)
     if (isHere && untilMs !== undefined && clock.nowMs() < untilMs) {
-      return { failure: `${registry} did not answer a short while ago` }
+      return { failure: `${image.domain} did not answer a short while ago` }
     }
-    return await join(task, isHere, signal)
+    return await join({ image, auth: task.registryAuth }, isHere, signal)
   }
 
-  async function isPresent(image: string, signal: AbortSignal): Promise<boolean> {
+  async function isPresent(name: string, signal: AbortSignal): Promise<boolean> {
     try {
-      await client.call(
-        { method: 'GET', path: `/images/${encodeURIComponent(image)}/json` },
-        signal,
-      )
+      await client.call({ method: 'GET', path: `/images/${encodeURIComponent(name)}/json` }, signal)
       return true
     } catch (error) {
-      if (error instanceof CodedError && error.code === 'not-found') return false
+      if (hasCode(error, 'not-found')) return false
       throw error
     }
   }
 
   /** One pull for all who want the same; it is given up when the last of them is. */
-  async function join(task: Task, isHere: boolean, signal: AbortSignal): Promise<PullResult> {
-    const image = imageOf(task.spec.container)
-    const key = `${image} ${task.registryAuth ?? ''}`
-    const pull = pulls.get(key) ?? begin({ key, image, auth: task.registryAuth, isHere })
+  async function join(wanted: Wanted, isHere: boolean, signal: AbortSignal): Promise<PullResult> {
+    const key = `${JSON.stringify(wanted.image)} ${wanted.auth ?? ''}`
+    const pull = pulls.get(key) ?? begin(key, wanted)
+    const leaving = new AbortController()
     pull.waiters += 1
     try {
-      return await untilAborted(pull.result, signal)
+      const result = untilAborted(pull.result, AbortSignal.any([signal, leaving.signal]))
+      return await (isHere ? Promise.race([result, impatience(wanted, pull, leaving)]) : result)
     } finally {
+      leaving.abort()
       pull.waiters -= 1
-      if (pull.waiters === 0) pull.controller.abort(new CodedError('internal', 'nobody waits'))
+      if (pull.waiters === 0) pull.controller.abort(new CodedError('timeout', 'nobody waits'))
     }
   }
 
-  function begin(wanted: Wanted & { readonly key: string }): Pull {
-    const controller = new AbortController()
-    const result = slots
-      .run(() => pullOnce(wanted, controller.signal), controller.signal)
-      .finally(() => pulls.delete(wanted.key))
-    result.catch(() => undefined)
-    const pull: Pull = { result, controller, waiters: 0 }
-    pulls.set(wanted.key, pull)
-    return pull
-  }
-
-  interface Wanted {
-    readonly image: string
-    readonly auth: string | undefined
-    readonly isHere: boolean
-  }
-
-  async function pullOnce(wanted: Wanted, signal: AbortSignal): Promise<PullResult> {
-    const { registry } = parseImage(wanted.image)
-    const startMs = clock.nowMs()
-    const failure = await pullWithin(wanted, signal)
-    if (failure === undefined) {
-      unreachableUntilMs.delete(registry)
-      return {}
-    }
-    if (isUnreachable(failure)) unreachableUntilMs.set(registry, clock.nowMs() + unreachableMs)
-    log(wanted.isHere ? 'info' : 'warn', 'image.pull-failed', {
-      image: wanted.image,
-      reason: failure,
-      isHere: wanted.isHere,
-      ms: clock.nowMs() - startMs,
-    })
+  /** Resolves when the registry has been silent for too long; never when it has spoken. */
+  async function impatience(
+    { image }: Wanted,
+    pull: Pull,
+    leaving: AbortController,
+  ): Promise<PullResult> {
+    await clock.sleep(patienceMs, leaving.signal)
+    if (pull.isAnswered || leaving.signal.aborted) return await pull.result
+    const failure = `${image.domain} gave no answer in ${patienceMs / 1000} s`
+    const isKnown = (unreachableUntilMs.get(image.domain) ?? 0) > clock.nowMs()
+    if (!isKnown) log('info', 'image.local-used', { ...image, reason: failure })
+    // A pull that still waits for others to end says nothing of its registry.
+    if (pull.isBegun) unreachableUntilMs.set(image.domain, clock.nowMs() + unreachableMs)
     return { failure }
   }
 
-  /** The pull's failure; undefined when it went well. */
-  async function pullWithin(wanted: Wanted, signal: AbortSignal): Promise<string | undefined> {
-    const patience = new AbortController()
-    const both = AbortSignal.any([signal, patience.signal])
-    let isAnswered = false
-    if (wanted.isHere) {
-      clock.sleep(firstWordMs, both).then(
-        () => isAnswered || patience.abort(),
-        () => undefined,
-      )
+  function begin(key: string, wanted: Wanted): Pull {
+    const controller = new AbortController()
+    const { signal } = controller
+    const work = async (): Promise<PullResult> => {
+      pull.isBegun = true
+      return await pullOnce(wanted, pull, signal)
     }
+    // Held back a turn, so that `pull` is there when the work begins.
+    const result = Promise.resolve()
+      .then(() => slots.run(work, signal))
+      .finally(() => pulls.delete(key))
+    // Those who wait hear of a failure; when nobody waits any more, nobody has to.
+    result.catch(() => undefined)
+    const pull: Pull = { result, controller, waiters: 0, isBegun: false, isAnswered: false }
+    pulls.set(key, pull)
+    return pull
+  }
+
+  async function pullOnce(wanted: Wanted, pull: Pull, signal: AbortSignal): Promise<PullResult> {
+    const { domain } = wanted.image
+    const startMs = clock.steadyMs()
+    const failure = await pullFailure(wanted, pull, signal)
+    if (failure === undefined) {
+      unreachableUntilMs.delete(domain)
+      return {}
+    }
+    if (isUnreachable(failure)) unreachableUntilMs.set(domain, clock.nowMs() + unreachableMs)
+    const ms = Math.round(clock.steadyMs() - startMs)
+    log('info', 'image.pull-failed', { ...wanted.image, reason: failure, ms })
+    return { failure }
+  }
+
+  /** Why the pull failed; undefined when it went well. */
+  async function pullFailure(
+    wanted: Wanted,
+    pull: Pull,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
     try {
-      for await (const line of await request(wanted, both)) {
-        isAnswered = true
+      for await (const line of await request(wanted, signal)) {
+        pull.isAnswered = true
         const error = text(line['error']) || text(record(line['errorDetail'])['message'])
         if (error !== '') return error
       }
       return undefined
     } catch (error) {
-      signal.throwIfAborted()
-      if (patience.signal.aborted) return `no answer in ${firstWordMs / 1000} s ${unreachableMark}`
       // An engine that went away is no verdict about the image.
-      if (error instanceof CodedError && error.code !== 'unavailable') return error.message
+      if (error instanceof CodedError && error.code !== 'unavailable' && !signal.aborted) {
+        return error.message
+      }
       throw error
-    } finally {
-      patience.abort()
     }
   }
 
   async function request(
-    wanted: Wanted,
+    { image, auth }: Wanted,
     signal: AbortSignal,
-  ): Promise<ReturnType<typeof parseJsonLines>> {
-    const { name, tag, digest } = parseImage(wanted.image)
+  ): Promise<AsyncIterable<JsonRecord>> {
+    const { domain, path, tag, digest } = image
     const { body } = await client.stream(
       {
         method: 'POST',
         path: '/images/create',
-        query: { fromImage: name, tag: digest ?? tag ?? 'latest' },
-        headers: wanted.auth === undefined ? {} : { 'x-registry-auth': wanted.auth },
+        query: { fromImage: `${domain}/${path}`, tag: digest ?? tag ?? 'latest' },
+        headers: auth === undefined ? {} : { 'x-registry-auth': auth },
       },
       signal,
     )
@@ -172,12 +188,9 @@ export function createImages(options: {
   return { ensure }
 }
 
-const unreachableMark = '(registry unreachable)'
-
 /** Go's words for a network that does not reach; the engine passes them on. */
 function isUnreachable(failure: string): boolean {
   return [
-    unreachableMark,
     'dial tcp',
     'no such host',
     'i/o timeout',

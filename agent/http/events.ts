@@ -22,6 +22,9 @@ const replayQuietMs = 100
 /** How often an engine that is not there is looked for again. */
 const retryMs = 1_000
 
+/** Longer timers fire at once; who waits 24 days connects again. */
+const timerMsMax = 2 ** 31 - 1
+
 /** What a slow client may leave unread before it is cut off. */
 const unreadBytesMax = 4 * 1024 * 1024
 
@@ -46,7 +49,9 @@ export async function streamEvents(call: Call): Promise<void> {
         if (isWanted(event, filters)) merge.take(event)
       })
   const timer =
-    until === undefined || isPast ? undefined : setTimeout(() => merge.endOurs(), until - nowMs)
+    until === undefined || isPast
+      ? undefined
+      : setTimeout(() => merge.endOurs(), Math.min(until - nowMs, timerMsMax))
   if (isPast) merge.endOurs()
   try {
     call.response.writeHead(200, { 'Content-Type': 'application/json' })

@@ -43,7 +43,7 @@ const idleTimeoutMs = 10 * 60_000
 /** Clients of one node: each `logs -f`, `events` and `attach` is one. */
 const connectionsMax = 4_096
 /** How long `close` waits for requests under way. */
-const closeGraceMs = 2_000
+const closeGraceMs = 1_000
 
 /** The API server. Nothing happens before `listen`. */
 export function createApiServer(options: ApiServerOptions): ApiServer {

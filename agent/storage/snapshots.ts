@@ -194,6 +194,8 @@ class Store implements SnapshotStore {
     }
     try {
       await staging.writer.finish(snapshot)
+      // The log will name it next: its own name must not be younger than that.
+      await this.#options.disk.syncFolder(this.#options.folder)
       this.#staging = undefined
     } catch (error) {
       throw spaceError(path, error)

@@ -254,22 +254,23 @@ function judge(
 function addUp(live: readonly OpenedSegment[]): Omit<LoadedLog, 'spares' | 'leftovers'> {
   const reader = createLogReader()
   const segments: LiveSegment[] = []
+  let pieceStart = 0
   for (const { path, image, head, records, places } of live) {
     let lastIndex = 0
     records.forEach((record, index) => {
       reader.apply(record, present(places[index], 'the place of a record'))
       lastIndex = Math.max(lastIndex, reader.lastIndex())
+      if (record.piece?.number === 0) pieceStart = segments.length
+      if (record.piece?.isLast === true) {
+        // Its first pieces may stand in segments before: those are needed as long as this one.
+        for (let at = pieceStart; at < segments.length; at++) {
+          const before = present(segments[at], 'the segment of a piece')
+          segments[at] = { ...before, lastIndex: Math.max(before.lastIndex, lastIndex) }
+        }
+      }
     })
-    const isInPieces = records[records.length - 1]?.piece?.isLast === false
-    if (isInPieces) lastIndex = Number.POSITIVE_INFINITY
     const { generation } = image
     segments.push({ path, generation, records: records.length, lastIndex, keyId: head.keyId })
-  }
-  // The rest of an operation in pieces stands in the next segment, and its entries count there.
-  for (let at = segments.length - 1; at >= 0; at--) {
-    const segment = present(segments[at], 'a segment')
-    if (segment.lastIndex < Number.POSITIVE_INFINITY) continue
-    segments[at] = { ...segment, lastIndex: segments[at + 1]?.lastIndex ?? reader.lastIndex() }
   }
   const { nextSector, torn, tail, path } = present(live[live.length - 1], 'the last segment')
   const place = { path, offset: nextSector * sectorBytes }

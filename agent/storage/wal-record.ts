@@ -12,7 +12,13 @@ import type { Entry, HardState, Snapshot, StorageOperation } from '../../core/ra
 import { type DecodeLimits, decode, encode } from '../../net/wire/codec.ts'
 
 /** The part of a raft operation that the log keeps; chunks are the snapshot store's. */
-export type LogOperation = Pick<StorageOperation, 'hardState' | 'entries' | 'install' | 'compactTo'>
+export type LogOperation = Pick<
+  StorageOperation,
+  'hardState' | 'entries' | 'install' | 'compactTo'
+> & {
+  /** Raises the hard state's commit index, and is no reason to write. */
+  readonly commit?: number
+}
 
 /** Everything but entries, as of the beginning of a segment. */
 export interface Checkpoint {
@@ -47,8 +53,8 @@ const ownLimits: DecodeLimits = {
 
 /** The bytes of an operation. */
 export function encodeOperation(operation: LogOperation): Uint8Array {
-  const { hardState, entries, install, compactTo } = operation
-  return encode({ hardState, entries, install, compactTo })
+  const { hardState, entries, install, compactTo, commit } = operation
+  return encode({ hardState, entries, install, compactTo, commit })
 }
 
 /** The bytes of a record, to be sealed. */
@@ -72,13 +78,24 @@ export function decodeRecord(bytes: Uint8Array, place: Place): LogRecord {
 
 /** The operation of its bytes. Throws damaged-data, naming the place. */
 export function decodeOperation(bytes: Uint8Array, place: Place): LogOperation {
-  const { hardState, entries, install, compactTo } = fieldsOf(decodeAt(bytes, place), place)
+  const fields = fieldsOf(decodeAt(bytes, place), place)
+  const { hardState, entries, install, compactTo, commit } = fields
   return {
     ...(hardState === undefined ? {} : { hardState: checkHardState(hardState, place) }),
     ...(entries === undefined ? {} : { entries: checkList(entries, checkEntry, place) }),
     ...(install === undefined ? {} : { install: checkSnapshot(install, place) }),
     ...(compactTo === undefined ? {} : { compactTo: checkNumber(compactTo, place) }),
+    ...(commit === undefined ? {} : { commit: checkNumber(commit, place) }),
   }
+}
+
+/** The hard state after an operation. */
+export function hardStateAfter(
+  before: HardState | undefined,
+  { hardState = before, commit = 0 }: LogOperation,
+): HardState | undefined {
+  if (hardState === undefined || commit <= hardState.commit) return hardState
+  return { ...hardState, commit }
 }
 
 /** Where bytes come from, for messages. */
@@ -227,7 +244,7 @@ export function createLogReader(): LogReader {
       compactedTo = operation.install.index
       entries = []
     }
-    if (operation.hardState !== undefined) hardState = operation.hardState
+    hardState = hardStateAfter(hardState, operation)
     append(operation.entries ?? [], place)
     if (operation.compactTo !== undefined && operation.compactTo > compactedTo) {
       compactedTo = operation.compactTo

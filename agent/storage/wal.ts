@@ -42,6 +42,7 @@ import {
   emptyLog,
   encodeOperation,
   encodeRecord,
+  hardStateAfter,
   type LogOperation,
   type LogRecord,
   type LogState,
@@ -535,10 +536,10 @@ function* piecesOf(bytes: Uint8Array): Generator<Piece> {
 }
 
 function checkpointAfter(before: Checkpoint, operation: LogOperation): Checkpoint {
-  const { install, hardState, compactTo } = operation
+  const { install, compactTo } = operation
   const compactedTo = install?.index ?? before.compactedTo
   return {
-    hardState: hardState ?? before.hardState,
+    hardState: hardStateAfter(before.hardState, operation),
     installed: install ?? before.installed,
     compactedTo: Math.max(compactedTo, compactTo ?? 0),
   }

@@ -51,7 +51,7 @@ export function formatDuration(ns: number): string {
   if (ns < nsPerSecond) return `${ns / nsPerMs}ms`
   const hours = Math.floor(ns / unit('h'))
   const minutes = Math.floor((ns % unit('h')) / unit('m'))
-  const seconds = Math.round(ns % unit('m')) / nsPerSecond
+  const seconds = ((ns % unit('m')) / nsPerSecond).toFixed(9).replace(/\.?0+$/, '')
   if (hours > 0) return `${hours}h${minutes}m${seconds}s`
   return minutes > 0 ? `${minutes}m${seconds}s` : `${seconds}s`
 }

@@ -85,7 +85,7 @@ export function parseNetworkSpec(body: unknown): NetworkSpec {
   return {
     name: request.name,
     labels: request.labels,
-    driver: { name: request.driver, options: request.options },
+    driver: { name: request.driver === '' ? 'overlay' : request.driver, options: request.options },
     ipv6: request.ipv6,
     internal: request.internal,
     attachable: request.attachable,
@@ -125,7 +125,7 @@ export function formatNetwork(network: Network): unknown {
     EnableIPv6: spec.ipv6,
     IPAM: {
       Driver: spec.ipam.driver.name,
-      Options: Object.keys(ipamOptions).length === 0 ? null : ipamOptions,
+      Options: Object.keys(ipamOptions).length === 0 ? null : labels.format(ipamOptions),
       Config: network.ipam.map(({ subnet, range, gateway }) =>
         compact({ Subnet: subnet, IPRange: range, Gateway: gateway }),
       ),
@@ -136,8 +136,8 @@ export function formatNetwork(network: Network): unknown {
     ConfigFrom: { Network: '' },
     ConfigOnly: false,
     Containers: null,
-    Options: driverState(network),
-    Labels: isEmpty ? null : spec.labels,
+    Options: labels.format(driverState(network)),
+    Labels: isEmpty ? null : labels.format(spec.labels),
   }
 }
 
@@ -148,7 +148,7 @@ export function formatTaskNetwork(network: Network): unknown {
     ...formatMeta(network),
     Spec: compact({
       Name: spec.name,
-      Labels: spec.labels,
+      Labels: labels.format(spec.labels),
       DriverConfiguration: driverJson.format(spec.driver),
       IPv6Enabled: spec.ipv6 || undefined,
       Internal: spec.internal || undefined,

@@ -95,7 +95,7 @@ function formatDescription(description: NodeDescription | undefined, tls?: TlsIn
     }),
     Engine: compact({
       EngineVersion: engine.version,
-      Labels: Object.keys(engine.labels).length === 0 ? undefined : engine.labels,
+      Labels: Object.keys(engine.labels).length === 0 ? undefined : labels.format(engine.labels),
       Plugins:
         engine.plugins.length === 0
           ? undefined

@@ -2,12 +2,13 @@
 // are listed, so that a user who has three mistakes hears of three.
 //
 // What the daemon finds before Swarm sees the spec is bad-request (no "rpc error" in front); what
-// Swarm finds is invalid-argument. Rules that need other objects (ports in use, secrets that are
-// there) stand with the commands.
+// Swarm finds is invalid-argument. Rules that need other objects (ports in use, secrets that
+// must be there) stand in references.ts.
 
 import { CodedError } from '../base/error.ts'
 import { limits } from '../base/limits.ts'
 import { quote } from '../base/schema.ts'
+import { estimateSize } from '../base/size.ts'
 import { formatDuration } from '../base/time.ts'
 import type {
   ContainerSpec,
@@ -55,8 +56,12 @@ export function* findProblems(spec: ServiceSpec): Problems {
   yield* checkBounds(spec)
 }
 
-/** What a new spec may not change. Throws unimplemented (501), as Swarm does. */
+/**
+ * Throws the first rule that the new spec of a service breaks, those of any spec first; then
+ * unimplemented (501), as Swarm does, for what an update may not change.
+ */
 export function validateServiceChange(before: ServiceSpec, after: ServiceSpec): void {
+  validateService(after)
   if (before.mode.type !== after.mode.type) {
     throw new CodedError('unimplemented', 'service mode change is not allowed', {
       detail: { path: 'Spec.Mode' },
@@ -378,6 +383,11 @@ function* checkBounds(spec: ServiceSpec): Problems {
     if (publishedPort > limits.portMax) {
       yield invalid(`${path}.PublishedPort`, portProblem('published', publishedPort, 0))
     }
+  }
+  const size = estimateSize(spec)
+  if (size > limits.serviceSpecBytesMax) {
+    const message = `the spec has about ${size} bytes, at most ${limits.serviceSpecBytesMax} are taken; put large texts in configs`
+    yield { code: 'too-large', path: 'Spec', message }
   }
   yield* checkLabels(container.labels ?? {}, `${containerPath}.Labels`)
   for (const [name, list] of Object.entries(container)) {

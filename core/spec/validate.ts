@@ -162,6 +162,8 @@ function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.reduce((difference, byte, index) => difference | (byte ^ (b[index] ?? 0)), 0) === 0
 }
 
+const predefinedLabel = 'com.docker.swarm.predefined'
+
 /** Throws the first rule that a network's spec breaks. Overlaps with other networks: allocate. */
 export function validateNetwork(spec: NetworkSpec): void {
   throwFirst(checkNetwork(spec))
@@ -172,11 +174,18 @@ function* checkNetwork(spec: NetworkSpec): Problems {
     yield invalid('Attachable', 'ingress network cannot be attachable')
   }
   yield* checkAnnotations(spec)
-  if (spec.ipam.driver.name !== 'default') {
+  if (Object.hasOwn(spec.labels, predefinedLabel)) {
     yield invalid(
-      'IPAM.Driver',
-      `invalid IPAM driver ${spec.ipam.driver.name}: only "default" is known`,
+      'Labels',
+      `label ${predefinedLabel} is for internally created predefined networks and cannot be applied by users`,
     )
+  }
+  if (spec.driver.name !== 'overlay') {
+    const message = `--driver ${spec.driver.name}: networks of the cluster are of driver overlay; use --driver overlay`
+    yield { code: 'not-supported', path: 'Driver', message }
+  }
+  if (spec.ipam.driver.name !== 'default') {
+    yield invalid('IPAM.Driver', `error during lookup of plugin ${spec.ipam.driver.name}`)
   }
   for (const [index, config] of spec.ipam.configs.entries()) {
     yield* checkIpam(config, `IPAM.Config[${index}]`)

@@ -5,22 +5,24 @@
 // is to stop is drained first: it gets no new connections, and the old ones are waited for, so
 // that a rolling update loses no request.
 
+import { unreachable } from '../../core/base/assert.ts'
 import type { TaskId } from '../../core/base/id.ts'
 import type { Log } from '../../core/base/note.ts'
-import { type Backend, type BackendAddress, type BackendPool, isUnused } from './backend.ts'
+import type { PortProtocol } from '../../core/object/service.ts'
+import { type Backend, type BackendAddress, BackendPool, isUnused } from './backend.ts'
 import { UdpPort } from './datagrams.ts'
 import { TcpPort } from './proxy.ts'
 
 /** Time as ingress needs it; the host gives the real one. */
 export interface BalanceClock {
   readonly nowMs: () => number
-  /** Resolves after the time; rejects with the signal's reason when that comes first. */
+  /** Ends after the time, or when the signal aborts. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
 }
 
 export interface IngressRow {
   readonly port: number
-  readonly protocol: 'tcp' | 'udp'
+  readonly protocol: PortProtocol
   readonly serviceName: string
   readonly backends: readonly BackendAddress[]
 }
@@ -52,7 +54,7 @@ export interface PortState {
 
 export interface IngressStatus extends PortState {
   readonly port: number
-  readonly protocol: 'tcp' | 'udp'
+  readonly protocol: PortProtocol
   readonly serviceName: string
   readonly backends: readonly BackendStatus[]
 }
@@ -169,7 +171,16 @@ class NodeIngress {
       clock: this.#clock,
       limits: this.#limits,
     }
-    return row.protocol === 'tcp' ? new TcpPort(options) : new UdpPort(options)
+    switch (row.protocol) {
+      case 'tcp':
+        return new TcpPort(options)
+      case 'udp':
+        return new UdpPort(options)
+      case 'sctp':
+        return refusedPort(row)
+      default:
+        return unreachable(row.protocol)
+    }
   }
 
   #removeEntry(key: string, { port }: Entry): void {
@@ -255,6 +266,17 @@ class NodeIngress {
     }
     this.#entries.clear()
     await this.#sweeping
+  }
+}
+
+/** Stands in the table for a protocol that no userspace socket of ours speaks. */
+function refusedPort({ port, protocol }: IngressRow): PublishedPort {
+  const reason = `port ${port}/${protocol}: ingress carries tcp and udp; publish it with mode=host`
+  return {
+    pool: new BackendPool(),
+    state: () => ({ state: 'failed', reason }),
+    wake: () => undefined,
+    close: () => undefined,
   }
 }
 

@@ -88,10 +88,10 @@ export function createSha256(): Digester {
   return { update: (bytes) => void hash.update(bytes), digest: () => new Uint8Array(hash.digest()) }
 }
 
-/** HKDF-SHA256 (RFC 5869). `purpose` keeps keys for different uses apart. */
+/** HKDF-SHA256 (RFC 5869). `purpose`, its "info", keeps keys for different uses apart. */
 export function deriveKey(options: {
   readonly secret: Uint8Array
-  readonly purpose: string
+  readonly purpose: string | Uint8Array
   readonly salt?: Uint8Array
   readonly bytes?: number
 }): Uint8Array {

@@ -31,7 +31,7 @@ export function recordOf(pairs: readonly string[]): Record<string, string> {
 export function checkLabel(text: string): string {
   const key = cut(text, '=').before.replace(/^[ \t]+/, '')
   if (key === '') throw invalid(`invalid label '${text}': empty name`)
-  if (/[ \t]/.test(key)) throw invalid(`label '${text}' contains whitespaces`)
+  if (/[ \t]/.test(key)) throw invalid(`label '${key}' contains whitespaces`)
   return text
 }
 

@@ -5,22 +5,19 @@ import type { MountJson } from '../api-json.ts'
 import { parseCsv } from '../csv.ts'
 import { parseMemoryBytes } from '../units.ts'
 import { cut } from './list.ts'
-import { parseUint } from './number.ts'
+import { parseBool, parseUint } from './number.ts'
 
 /** Reads one --mount value; a source that starts with `.` is taken from `folder`. */
 export function parseMount(text: string, folder: string): MountJson {
-  const trimmed = text.trim()
-  if (trimmed === '') throw invalid('value is empty')
   let mount: MountJson = { Type: 'volume' }
-  for (const field of parseCsv(trimmed)) {
+  for (const field of parseCsv(text)) {
     const { before, after: value, isCut } = cut(field, '=')
-    checkField({ field, key: before, value, hasValue: isCut })
     const key = before.toLowerCase()
     const read = Object.hasOwn(fields, key) ? fields[key] : undefined
     if (!isCut && !switches.includes(key)) {
       throw invalid(`invalid field '${field}' must be a key=value pair`)
     }
-    if (read === undefined) throw invalid(`unknown option '${key}' in '${field}'`)
+    if (read === undefined) throw invalid(`unexpected key '${key}' in '${field}'`)
     mount = read(mount, { key, value, hasValue: isCut, folder })
   }
   checkOptions(mount)
@@ -108,29 +105,13 @@ function withPair(record: Readonly<Record<string, string>> | undefined, pair: st
   return before === '' ? { ...record } : { ...record, [before]: after }
 }
 
-function checkField(field: FieldText & { readonly field: string }): void {
-  const { key, value, hasValue } = field
-  if (key.trim() !== key) {
-    throw invalid(
-      `invalid option '${key.trim()}' in '${field.field}': option should not have whitespace`,
-    )
-  }
-  if (!hasValue) return
-  if (value.trim() === '') throw invalid(`invalid value for '${key}': value is empty`)
-  if (value.trim() !== value) {
-    throw invalid(
-      `invalid value for '${key}' in '${field.field}': value should not have whitespace`,
-    )
-  }
-}
-
 function switchOf(field: FieldText): boolean {
-  if (!field.hasValue || field.value === '1' || field.value === 'true') return true
-  if (field.value === '0' || field.value === 'false') return false
-  throw invalid(
-    `invalid value for '${field.key}': invalid boolean value (${JSON.stringify(field.value)}): ` +
-      'must be one of "true", "1", "false", or "0" (default "true")',
-  )
+  if (!field.hasValue) return true
+  try {
+    return parseBool(field.value)
+  } catch {
+    throw invalid(`invalid value for ${field.key}: ${field.value}`)
+  }
 }
 
 /** Kind of mount -> the name its options start with, and where they stand. */
@@ -142,6 +123,8 @@ const optionKinds = [
 ] as const
 
 function checkOptions(mount: MountJson): void {
+  if (mount.Type === '') throw invalid('type is required')
+  if ((mount.Target ?? '') === '') throw invalid('target is required')
   for (const { type, field } of optionKinds) {
     if (mount.Type !== type && mount[field] !== undefined) {
       throw invalid(`cannot mix '${type}-*' options with mount type '${mount.Type ?? ''}'`)

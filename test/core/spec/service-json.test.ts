@@ -1,8 +1,10 @@
 // Specs that a real engine (20.10.24) was sent, and what it gave back: ours must be the same text.
 
 import { readFileSync } from 'node:fs'
+import fc from 'fast-check'
 import t from 'tap'
-import { hasCode } from '../../../core/base/error.ts'
+import { equal } from '../../../core/base/equal.ts'
+import { CodedError, hasCode } from '../../../core/base/error.ts'
 import type { NetworkId, ServiceId } from '../../../core/base/id.ts'
 import type { Service, ServiceSpec } from '../../../core/object/service.ts'
 import {
@@ -11,6 +13,8 @@ import {
   parseServiceSpec,
   serviceSpecJson,
 } from '../../../core/spec/service-json.ts'
+import { checkSupported } from '../../../core/spec/supported.ts'
+import { validateService } from '../../../core/spec/validate-service.ts'
 
 interface Taken {
   readonly name: string
@@ -220,4 +224,161 @@ function caught(act: () => unknown): unknown {
     return error
   }
   return undefined
+}
+
+const text = fc.string({ maxLength: 6 })
+const texts = fc.array(text, { maxLength: 3 })
+const map = fc.dictionary(text, text, { maxKeys: 3 })
+const count = fc.integer({ min: 0, max: 5 })
+const size = fc.oneof(count, fc.integer(), fc.constant(2 ** 53 * 3))
+const name = fc.string({ maxLength: 6 })
+
+/** An object of some of the keys, each absent, null or a value. */
+function some(fields: Readonly<Record<string, fc.Arbitrary<unknown>>>): fc.Arbitrary<unknown> {
+  const withNull = Object.entries(fields).map(([key, value]) => [
+    key,
+    fc.oneof({ weight: 1, arbitrary: fc.constant(null) }, { weight: 5, arbitrary: value }),
+  ])
+  return fc.record(Object.fromEntries(withNull), { requiredKeys: [] })
+}
+
+function items(item: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> {
+  return fc.array(item, { maxLength: 2 })
+}
+
+const driver = some({ Name: name, Options: map })
+const file = fc.record({ Name: name, UID: name, GID: name, Mode: count })
+
+const container = some({
+  Image: name,
+  Labels: map,
+  Command: texts,
+  Env: texts,
+  Init: fc.boolean(),
+  TTY: fc.boolean(),
+  StopGracePeriod: size,
+  Privileges: some({
+    SELinuxContext: some({ Disable: fc.boolean(), User: text }),
+    Seccomp: some({ Mode: fc.constantFrom('', 'default', 'custom'), Profile: fc.constant('e30=') }),
+    AppArmor: some({ Mode: fc.constantFrom('default', 'disabled') }),
+    NoNewPrivileges: fc.boolean(),
+  }),
+  Mounts: items(
+    some({
+      Type: fc.constantFrom('', 'bind', 'VOLUME', 'tmpfs', 'image'),
+      Source: text,
+      Target: text,
+      BindOptions: some({ Propagation: fc.constantFrom('', 'rslave'), NonRecursive: fc.boolean() }),
+      VolumeOptions: some({ NoCopy: fc.boolean(), Labels: map, DriverConfig: driver }),
+      TmpfsOptions: some({ SizeBytes: size, Options: fc.array(texts, { maxLength: 2 }) }),
+    }),
+  ),
+  Healthcheck: some({ Test: texts, Interval: size, Retries: size }),
+  DNSConfig: some({ Nameservers: texts, Search: texts }),
+  Secrets: items(some({ File: file, SecretID: text, SecretName: text })),
+  Configs: items(some({ File: file, Runtime: fc.constant({}), ConfigID: text })),
+  Isolation: fc.constantFrom('', 'default', 'process'),
+  Sysctls: map,
+  Ulimits: items(some({ Name: text, Soft: count, Hard: count })),
+})
+
+const serviceJson = some({
+  Name: name,
+  Labels: map,
+  TaskTemplate: fc
+    .tuple(
+      fc.record({ ContainerSpec: container.map((value) => value ?? {}) }),
+      some({
+        Resources: some({
+          Limits: some({ NanoCPUs: size, Pids: size }),
+          Reservations: some({ MemoryBytes: size }),
+          SwapBytes: size,
+        }),
+        RestartPolicy: some({ Condition: fc.constantFrom('', 'none'), Delay: size }),
+        Placement: some({
+          Constraints: texts,
+          Preferences: items(some({ Spread: some({ SpreadDescriptor: text }) })),
+          Platforms: items(some({ OS: text })),
+        }),
+        Networks: items(some({ Target: text, Aliases: texts, DriverOpts: map })),
+        LogDriver: driver,
+        ForceUpdate: count,
+      }),
+    )
+    .map(([must, may]) => ({ ...must, ...(may as object) })),
+  Mode: fc.oneof(
+    some({ Replicated: some({ Replicas: count }) }),
+    some({ Global: fc.constant({}) }),
+    some({ ReplicatedJob: some({ MaxConcurrent: count, TotalCompletions: count }) }),
+  ),
+  UpdateConfig: some({
+    Parallelism: count,
+    Delay: size,
+    MaxFailureRatio: fc.double({ min: 0, max: 1, noNaN: true }),
+    Order: fc.constantFrom('', 'start-first'),
+  }),
+  EndpointSpec: some({
+    Mode: fc.constantFrom('', 'vip', 'dnsrr'),
+    Ports: items(some({ Name: text, Protocol: fc.constantFrom('tcp', 'UDP'), TargetPort: count })),
+  }),
+})
+
+function outcome(sent: unknown): ServiceSpec | undefined {
+  try {
+    const spec = parseServiceSpec(sent)
+    try {
+      validateService(spec)
+      checkSupported(spec)
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error
+    }
+    return spec
+  } catch (error) {
+    if (error instanceof CodedError) return undefined
+    throw error
+  }
+}
+
+t.test('whatever was read is read the same from what we write of it', async (t) => {
+  let count = 0
+  fc.assert(
+    fc.property(serviceJson, (sent) => {
+      const spec = outcome(sent)
+      if (spec === undefined) return
+      count++
+      const wire = JSON.stringify(serviceSpecJson.format(spec))
+      const again = parseServiceSpec(JSON.parse(wire))
+      if (!equal(spec, again)) throw new Error(wire)
+      if (JSON.stringify(serviceSpecJson.format(again)) !== wire) throw new Error(wire)
+    }),
+    { numRuns: 300 },
+  )
+  t.ok(count > 150, `${count} of 300 were read`)
+})
+
+t.test('garbage in any place is read or refused, never worse', async (t) => {
+  const sent = fc.constantFrom(...taken.map((row) => row.sent))
+  const place = fc.array(fc.nat({ max: 30 }), { minLength: 1, maxLength: 6 })
+  fc.assert(
+    fc.property(sent, place, fc.jsonValue({ maxDepth: 2 }), (value, steps, garbage) => {
+      outcome(replaced(value, steps, garbage))
+    }),
+    { numRuns: 1_000 },
+  )
+  t.pass()
+})
+
+/** The document with another value in the place that the steps lead to. */
+function replaced(value: unknown, steps: readonly number[], garbage: unknown): unknown {
+  const [step, ...rest] = steps
+  if (step === undefined || typeof value !== 'object' || value === null) return garbage
+  const entries = Object.entries(value)
+  if (entries.length === 0) return garbage
+  const at = step % entries.length
+  const changed = entries.map(([key, entry], index) => [
+    key,
+    index === at ? replaced(entry, rest, garbage) : entry,
+  ])
+  if (Array.isArray(value)) return changed.map(([, entry]) => entry)
+  return Object.fromEntries(changed)
 }

@@ -130,6 +130,13 @@ t.test('all broken rules are listed, the first one is thrown', async (t) => {
   })
 })
 
+t.test('a spec that would fill the log is refused', async (t) => {
+  const env = Array.from({ length: 2_000 }, (_, index) => `A${index}=${'x'.repeat(1_000)}`)
+  const error = refusal(withContainer({ Env: env }))
+  t.equal(error?.code, 'too-large')
+  t.match(error?.message, /the spec has about 2\d{6} bytes, at most 1048576 are taken/)
+})
+
 t.test('a long list of problems is cut', async (t) => {
   const mounts = Array.from({ length: 60 }, () => ({ Type: 'tmpfs', Target: '/t' }))
   const problems = refusal(withContainer({ Mounts: mounts }))?.detail['problems']
@@ -152,6 +159,11 @@ t.test('an update may change neither mode nor name', async (t) => {
   t.equal(
     refused(() => validateServiceChange(before, before)),
     undefined,
+  )
+  t.match(
+    refused(() => validateServiceChange(before, { ...before, name: 'b!' })),
+    /DNS name component/,
+    'and it must itself keep the rules',
   )
 })
 

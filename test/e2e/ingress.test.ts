@@ -7,43 +7,34 @@ import { Agent, get } from 'node:http'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { asId, type TaskId } from '../../../core/base/id.ts'
-import type { BackendAddress } from '../../../net/balance/backend.ts'
+import { systemClock } from '../../agent/base/clock.ts'
+import { asId, type TaskId } from '../../core/base/id.ts'
+import type { BackendAddress } from '../../net/balance/backend.ts'
 import {
   type BalanceClock,
   createIngress,
   type Ingress,
   type IngressLimits,
   type IngressRow,
-} from '../../../net/balance/ingress.ts'
+} from '../../net/balance/ingress.ts'
+import { waitFor } from '../support/wait.ts'
 
-const clock: BalanceClock = {
-  nowMs: () => Date.now(),
-  sleep: async (ms, signal) => {
-    await sleep(ms, undefined, { signal })
-  },
-}
+const clock = systemClock
 
 /** Time that runs fifty times as fast, for what takes minutes. */
 const fastClock: BalanceClock = {
-  nowMs: () => Date.now() * 50,
-  sleep: async (ms, signal) => {
-    await sleep(ms / 50, undefined, { signal })
-  },
+  nowMs: () => systemClock.nowMs() * 50,
+  sleep: (ms, signal) => systemClock.sleep(ms / 50, signal),
 }
 
-function open(t: Test, limits: Partial<IngressLimits> = {}, time = clock): Ingress {
+function open(t: Test, limits: Partial<IngressLimits> = {}, time: BalanceClock = clock): Ingress {
   const ingress = createIngress({ log: () => undefined, clock: time, limits })
   t.teardown(() => ingress.close())
   return ingress
 }
 
-async function until(what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  const deadlineMs = Date.now() + 10_000
-  while (!(await isSo())) {
-    if (Date.now() > deadlineMs) throw new Error(`not within 10 s: ${what}`)
-    await sleep(5)
-  }
+async function until(what: string, isSo: () => boolean): Promise<void> {
+  await waitFor({ what, timeoutMs: 10_000, everyMs: 5 }, isSo)
 }
 
 async function freePort(): Promise<number> {
@@ -296,7 +287,7 @@ interface WebServer {
 }
 
 async function webServer(t: Test, name: string, delayMs: number): Promise<WebServer> {
-  const file = new URL('./http-backend.ts', import.meta.url).pathname
+  const file = new URL('../support/http-backend.program.ts', import.meta.url).pathname
   const child = spawn(process.execPath, [file, name, String(delayMs)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
