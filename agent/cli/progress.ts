@@ -124,7 +124,7 @@ function showVerification(state: WatchState, write: ProgressWriter, nowMs: numbe
   state.convergedAtMs ??= nowMs
   const leftMs = state.monitorMs - (nowMs - state.convergedAtMs)
   if (leftMs < 0) return
-  const seconds = Math.trunc(leftMs / 1000) + 1
+  const seconds = Math.max(1, Math.ceil(leftMs / 1000))
   write({
     id: 'verify',
     action: `Waiting ${seconds} seconds to verify that tasks are stable...`,
