@@ -2,7 +2,7 @@
 // the backend of the HTTP API; whether there is a node behind it or not yet is its business.
 
 import { mkdirSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { CodedError } from '../core/base/error.ts'
 import type { NodeId, TaskId } from '../core/base/id.ts'
 import type { Log } from '../core/base/note.ts'
@@ -204,8 +204,9 @@ class LocalBackend implements Backend {
       clock,
       log,
       onFatal,
-      makeExecutor: (nodeId) =>
-        createDockerExecutor({ socket: config.engineSocket, nodeId, log, clock }),
+      filesFolder: join(dirname(config.socketPath), 'tasks'),
+      makeExecutor: (nodeId, files) =>
+        createDockerExecutor({ socket: config.engineSocket, nodeId, log, clock, files }),
     }
   }
 }

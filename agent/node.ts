@@ -24,8 +24,10 @@ import { createIngress, type Ingress } from '../net/balance/ingress.ts'
 import { makeExchangeKeys, makeSigningKeys } from '../net/secure/crypto.ts'
 import type { Clock } from './base/clock.ts'
 import { version } from './base/version.ts'
+import type { TaskFiles } from './executor/docker-container.ts'
 import type { Executor } from './executor/executor.ts'
 import { ManagerHost } from './host/manager-host.ts'
+import { createTaskFiles } from './host/task-files.ts'
 import { WorkerHost } from './host/worker-host.ts'
 import type { InitRequest } from './http/backend.ts'
 import { asDataKey, makeDataKey } from './storage/data-key.ts'
@@ -37,7 +39,9 @@ export interface NodeOptions {
   readonly stateFolder: string
   readonly clock: Clock
   readonly log: Log
-  readonly makeExecutor: (nodeId: NodeId) => Executor
+  /** Where the tmpfs with secrets and configs is mounted. */
+  readonly filesFolder: string
+  readonly makeExecutor: (nodeId: NodeId, files: TaskFiles) => Executor
   /** The process must end. */
   readonly onFatal: (error: unknown) => void
 }
@@ -144,7 +148,13 @@ async function openNode(options: NodeOptions): Promise<OpenNode> {
     random,
     ...(snapshot === undefined ? {} : { snapshot }),
   })
-  const executor = options.makeExecutor(nodeId)
+  const workerMachine = new WorkerMachine()
+  const files = createTaskFiles({
+    folder: join(options.filesFolder, nodeId),
+    content: (id) => workerMachine.file(id),
+    log,
+  })
+  const executor = options.makeExecutor(nodeId, files)
   const ingress = createIngress({ log, clock })
   const incarnation = base36(clock.randomBytes(16))
   let description: NodeDescription | undefined
@@ -164,7 +174,7 @@ async function openNode(options: NodeOptions): Promise<OpenNode> {
     onFatal,
   })
   const worker = new WorkerHost({
-    machine: new WorkerMachine(),
+    machine: workerMachine,
     executor,
     ingress: {
       setTable: (rows) => ingress.setTable(rows.filter(isServable)),
@@ -216,6 +226,7 @@ async function openNode(options: NodeOptions): Promise<OpenNode> {
     erase: async () => {
       await removeContainers(worker, executor)
       await close()
+      await files.erase()
       eraseState(stateFolder)
     },
   }

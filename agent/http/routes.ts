@@ -2,10 +2,12 @@
 // the words that are the cluster's alone: the engine's own swarm must never answer for ours.
 
 import type { Handler } from './call.ts'
+import { createConfig, inspectConfig, listConfigs, removeConfig, updateConfig } from './configs.ts'
 import { streamEvents } from './events.ts'
 import { serviceLogs, taskLogs } from './logs.ts'
 import { inspectNode, listNodes, removeNode, updateNode } from './nodes.ts'
 import { refuse } from './refuse.ts'
+import { createSecret, inspectSecret, listSecrets, removeSecret, updateSecret } from './secrets.ts'
 import {
   createService,
   inspectService,
@@ -55,17 +57,17 @@ const routes: readonly Route[] = [
   { method: 'GET', path: '/tasks/{id}', handle: inspectTask },
   { method: 'GET', path: '/tasks/{id}/logs', handle: taskLogs },
 
-  { method: 'GET', path: '/secrets', handle: refuse('secrets') },
-  { method: 'POST', path: '/secrets/create', handle: refuse('secrets') },
-  { method: 'GET', path: '/secrets/{id}', handle: refuse('secrets') },
-  { method: 'POST', path: '/secrets/{id}/update', handle: refuse('secrets') },
-  { method: 'DELETE', path: '/secrets/{id}', handle: refuse('secrets') },
+  { method: 'GET', path: '/secrets', handle: listSecrets },
+  { method: 'POST', path: '/secrets/create', handle: createSecret },
+  { method: 'GET', path: '/secrets/{id}', handle: inspectSecret },
+  { method: 'POST', path: '/secrets/{id}/update', handle: updateSecret },
+  { method: 'DELETE', path: '/secrets/{id}', handle: removeSecret },
 
-  { method: 'GET', path: '/configs', handle: refuse('configs') },
-  { method: 'POST', path: '/configs/create', handle: refuse('configs') },
-  { method: 'GET', path: '/configs/{id}', handle: refuse('configs') },
-  { method: 'POST', path: '/configs/{id}/update', handle: refuse('configs') },
-  { method: 'DELETE', path: '/configs/{id}', handle: refuse('configs') },
+  { method: 'GET', path: '/configs', handle: listConfigs },
+  { method: 'POST', path: '/configs/create', handle: createConfig },
+  { method: 'GET', path: '/configs/{id}', handle: inspectConfig },
+  { method: 'POST', path: '/configs/{id}/update', handle: updateConfig },
+  { method: 'DELETE', path: '/configs/{id}', handle: removeConfig },
 ]
 
 const clusterWords = new Set(['swarm', 'nodes', 'services', 'tasks', 'secrets', 'configs'])
