@@ -75,6 +75,8 @@ function bundleOne(source: string, output: string, define: Record<string, string
     legalComments: 'none',
     define,
     external: ['msgpackr-extract'], // A native helper of msgpackr, which does without.
+    // In the executable there is no folder of sources to ask for; agent/base/assets.ts knows.
+    logOverride: { 'empty-import-meta': 'silent' },
     logLevel: 'warning',
   })
 }

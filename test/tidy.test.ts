@@ -80,7 +80,9 @@ const planted = [
   {
     name: 'a timer outside its door',
     files: { 'agent/host/x.ts': '// X.\nsetTimeout(f, 5)\n' },
-    want: 'agent/host/x.ts:2: setTimeout: a timer belongs to agent/base/clock.ts, net/',
+    want:
+      'agent/host/x.ts:2: setTimeout: a timer belongs to agent/base/clock.ts, net/, ' +
+      'agent/http/, agent/executor/, agent/runtime/, agent/cli/',
   },
   {
     name: 'randomness outside its doors',

@@ -8,7 +8,7 @@ export interface Clock {
   readonly nowMs: () => number
   /** Milliseconds that never jump: for measuring how long something takes. */
   readonly steadyMs: () => number
-  /** Resolves after that time, or at once when the signal aborts (it does not reject). */
+  /** Resolves after that time; rejects with the signal's reason when that comes first. */
   readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>
   /** Calls back after that time; returns how to cancel. Does not keep the process alive. */
   readonly after: (ms: number, callback: () => void) => () => void
@@ -23,18 +23,20 @@ export const systemClock: Clock = {
   nowMs: () => Date.now(),
   steadyMs: () => performance.now(),
   sleep: (ms, signal) =>
-    new Promise((resolve) => {
-      if (signal?.aborted === true) {
-        resolve()
-        return
-      }
-      const done = (): void => {
+    new Promise((resolve, reject) => {
+      const aborted = (): void => {
         clearTimeout(timer)
-        signal?.removeEventListener('abort', done)
-        resolve()
+        reject(signal?.reason)
       }
-      const timer = setTimeout(done, Math.min(ms, timerMsMax))
-      signal?.addEventListener('abort', done)
+      const timer = setTimeout(
+        () => {
+          signal?.removeEventListener('abort', aborted)
+          resolve()
+        },
+        Math.min(ms, timerMsMax),
+      )
+      if (signal?.aborted === true) aborted()
+      else signal?.addEventListener('abort', aborted, { once: true })
     }),
   after: (ms, callback) => {
     const timer = setTimeout(callback, Math.min(Math.max(0, ms), timerMsMax))

@@ -14,6 +14,7 @@
 import { readFileSync, readlinkSync } from 'node:fs'
 import { CodedError } from '../../core/base/error.ts'
 import { checked, libc, MADV_DONTNEED } from '../../net/linux/ffi.ts'
+import type { Clock } from './clock.ts'
 
 /** A piece of the executable in memory that can be dropped at any time. */
 export interface CleanMapping {
@@ -28,8 +29,7 @@ export interface Trimmed {
 }
 
 export interface TrimOptions {
-  /** Calls `run` again and again; returns what stops it. */
-  readonly every: (intervalMs: number, run: () => void) => () => void
+  readonly clock: Pick<Clock, 'after'>
   /** CPU time used by this process so far. By default the process is asked. */
   readonly cpuUsedMs?: () => number
   /** What gives back; by default giveBackMemory. */
@@ -58,7 +58,11 @@ export function startTrimming(options: TrimOptions): () => void {
   let lastLookMs = cpuUsedMs()
   // The start is a burst too.
   let lastTrimMs = -Infinity
-  return options.every(lookEveryMs, () => {
+  let cancel = options.clock.after(lookEveryMs, look)
+  return () => cancel()
+
+  function look(): void {
+    cancel = options.clock.after(lookEveryMs, look)
     const nowMs = cpuUsedMs()
     const isQuiet = nowMs - lastLookMs < quietCpuMs
     lastLookMs = nowMs
@@ -68,7 +72,7 @@ export function startTrimming(options: TrimOptions): () => void {
     lastLookMs = cpuUsedMs()
     lastTrimMs = lastLookMs
     options.onTrimmed?.(trimmed)
-  })
+  }
 }
 
 /**

@@ -66,9 +66,9 @@ export class WorkerHost {
     this.#dispatch({ type: 'assigned', nowMs: this.#nowMs(), assignments })
   }
 
-  /** A session is open: everything is reported anew. */
-  openSession(): void {
-    this.#dispatch({ type: 'sessionOpened', nowMs: this.#nowMs() })
+  /** What there is to say of all tasks: a session opens with it. */
+  reports(): readonly TaskReport[] {
+    return this.#options.machine.reports()
   }
 
   /** Gives up what runs; containers are left as they are. */
@@ -157,9 +157,15 @@ export class WorkerHost {
   async #relist(): Promise<void> {
     if (this.#isRelisting) return
     this.#isRelisting = true
-    await this.#options.clock.sleep(retryMsMin * 2, this.#closing.signal)
+    const { aborted } = await this.#wait(retryMsMin * 2, this.#closing.signal)
     this.#isRelisting = false
-    if (!this.#closing.signal.aborted) await this.#list()
+    if (!aborted) await this.#list()
+  }
+
+  /** Waits; does not mind being interrupted. */
+  async #wait(ms: number, signal: AbortSignal): Promise<AbortSignal> {
+    await this.#options.clock.sleep(ms, signal).catch(() => undefined)
+    return signal
   }
 
   async #run(operation: OperationName, task: Task): Promise<void> {
@@ -182,7 +188,7 @@ export class WorkerHost {
     task: Task,
     signal: AbortSignal,
   ): Promise<OperationResult> {
-    const { clock, log } = this.#options
+    const { log } = this.#options
     for (let waitMs = retryMsMin; ; waitMs = Math.min(waitMs * 2, retryMsMax)) {
       try {
         return await this.#perform(operation, task, signal)
@@ -194,7 +200,7 @@ export class WorkerHost {
           return { type: 'failed', message, isEngineLost }
         }
         log('warn', 'task.retry', { task: task.id, operation, message, waitMs })
-        await clock.sleep(waitMs, signal)
+        await this.#wait(waitMs, signal)
       }
     }
   }

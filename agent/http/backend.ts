@@ -3,6 +3,7 @@
 
 import type { NodeId, TaskId } from '../../core/base/id.ts'
 import type { Command, CommandAnswer } from '../../core/command/command.ts'
+import type { ManagerStatus } from '../../core/object/node.ts'
 import type { Applied } from '../../core/store/change.ts'
 import type { View } from '../../core/store/view.ts'
 import type { LogEntry, LogOptions } from '../executor/executor.ts'
@@ -23,9 +24,15 @@ export interface Backend {
   readonly leave: (request: { readonly force: boolean }) => Promise<void>
   /** The two join tokens. */
   readonly joinTokens: () => Promise<{ readonly worker: string; readonly manager: string }>
+  /** What Raft says of a manager now; undefined for workers and while nobody knows. */
+  readonly managerStatus: (id: NodeId) => ManagerStatus | undefined
   /** Calls the listener with each committed batch of changes; returns how to stop. */
   readonly watch: (listener: (applied: readonly Applied[]) => void) => () => void
-  /** Logs of tasks, wherever they run, each entry with its task. */
+  /**
+   * Logs of tasks, wherever they run, each entry with its task, lines with their line end. Ends
+   * when all have ended (without `follow`) or the signal aborts. An error that it throws is shown
+   * to the client at the end of what came before.
+   */
   readonly logs: (
     tasks: readonly TaskId[],
     options: LogOptions,
@@ -67,3 +74,25 @@ export interface TaskLogEntry extends LogEntry {
   readonly taskId: TaskId
   readonly nodeId: NodeId
 }
+
+/** Refusals of a node that cannot do what was asked, in the words users and scripts know. */
+export const swarmTexts = {
+  /** not-in-swarm, when leaving. */
+  notPart: 'This node is not part of a swarm',
+  /** not-in-swarm, for everything else. */
+  notManager:
+    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.',
+  /** not-a-manager, on a worker. */
+  isWorker:
+    "This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state. Please run this command on a manager node or promote the current node to a manager.",
+  /** not-a-manager, on a manager that is not ready yet. */
+  isPreparing:
+    'This node is not a swarm manager. Manager is being prepared or has trouble connecting to the cluster.',
+  /** unavailable (status 503), for init and join. */
+  isPart:
+    'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.',
+  isLocked:
+    'Swarm is encrypted and needs to be unlocked before it can be used. Please use "docker swarm unlock" to unlock it.',
+  leaveLocked:
+    'Swarm is encrypted and locked. Please unlock it first or use `--force` to ignore this message.',
+} as const

@@ -4,9 +4,12 @@
 
 import { CodedError } from '../base/error.ts'
 import type { ServiceId } from '../base/id.ts'
-import { dynamicPortMax, dynamicPortMin } from '../base/limits.ts'
 import type { PortConfig, Service } from '../object/service.ts'
 import type { View } from '../store/view.ts'
+
+/** Where the cluster chooses published ports from (swarmkit allocator: 30000 to 32767). */
+export const dynamicPortMin = 30_000
+export const dynamicPortMax = 32_767
 
 /**
  * The ports a service gets. A port whose number was left open keeps the number it `had`, else it

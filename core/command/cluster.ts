@@ -3,7 +3,7 @@
 import { CodedError } from '../base/error.ts'
 import type { Cluster } from '../object/cluster.ts'
 import type { Node } from '../object/node.ts'
-import { validateClusterSpec } from '../spec/validate.ts'
+import { validateCluster } from '../spec/validate.ts'
 import type { Draft } from '../store/draft.ts'
 import type { Command, CommandAnswer } from './command.ts'
 import { checkVersion } from './version.ts'
@@ -16,7 +16,7 @@ export function initCluster(
   if (draft.cluster() !== undefined) {
     throw new CodedError('conflict', 'the cluster has been initialized already')
   }
-  validateClusterSpec(command.spec)
+  validateCluster(command.spec)
   draft.put<Cluster>({
     kind: 'cluster',
     id: command.clusterId,
@@ -31,8 +31,11 @@ export function initCluster(
     kind: 'node',
     id: command.node.id,
     spec: { labels: {}, role: 'manager', availability: command.node.availability },
+    keys: command.node.keys,
+    generation: 1,
     status: { state: 'unknown', address: command.node.address },
     managerAddress: command.node.managerAddress,
+    memberId: command.node.id,
   })
   return { id: command.node.id, warnings: [] }
 }
@@ -45,7 +48,7 @@ export function updateCluster(
   const cluster = draft.cluster()
   if (cluster === undefined) throw new CodedError('not-found', 'cluster not found')
   checkVersion(cluster, command.version)
-  validateClusterSpec(command.spec)
+  validateCluster(command.spec)
   draft.put<Cluster>({
     ...cluster,
     spec: command.spec,

@@ -5,10 +5,11 @@ import { allocatePorts } from '../allocate/ports.ts'
 import { CodedError } from '../base/error.ts'
 import { makeId, type ServiceId } from '../base/id.ts'
 import { isHealthy, putSpec } from '../control/spec-change.ts'
-import type { Service } from '../object/service.ts'
+import type { Service, ServiceSpec } from '../object/service.ts'
 import type { Task } from '../object/task.ts'
+import { makeServiceName } from '../spec/service-name.ts'
 import { checkSupported } from '../spec/supported.ts'
-import { validateServiceSpec, validateServiceUpdate } from '../spec/validate-service.ts'
+import { validateService, validateServiceChange } from '../spec/validate-service.ts'
 import type { Draft } from '../store/draft.ts'
 import type { Command, CommandAnswer } from './command.ts'
 import type { CommandContext } from './context.ts'
@@ -19,8 +20,8 @@ export function createService(
   command: Extract<Command, { type: 'service.create' }>,
   context: CommandContext,
 ): CommandAnswer {
-  const { spec } = command
-  validateServiceSpec(spec)
+  const spec = named(draft, command.spec, context)
+  validateService(spec)
   checkSupported(spec)
   checkName(draft, spec.name)
   const id = makeId<ServiceId>(context.random)
@@ -46,7 +47,7 @@ export function updateService(
   checkVersion(service, command.version)
   if (command.rollback) return rollBack(draft, service)
   const { spec } = command
-  validateServiceUpdate(service.spec, spec)
+  validateServiceChange(service.spec, spec)
   checkSupported(spec)
   if (spec.name !== service.spec.name) checkName(draft, spec.name)
   const registryAuth = command.registryAuth ?? service.registryAuth
@@ -96,6 +97,13 @@ export function removeService(
     if (task.desiredState !== 'remove') draft.put<Task>({ ...task, desiredState: 'remove' })
   }
   return { id: service.id, warnings: [] }
+}
+
+/** The spec with a name made for it, if the user gave none. */
+function named(draft: Draft, spec: ServiceSpec, context: CommandContext): ServiceSpec {
+  if (spec.name !== '') return spec
+  const isTaken = (name: string): boolean => draft.named('service', name) !== undefined
+  return { ...spec, name: makeServiceName(context.random, isTaken) }
 }
 
 function checkName(draft: Draft, name: string): void {

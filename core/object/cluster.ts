@@ -13,7 +13,11 @@ export interface ClusterSpec extends Annotations {
     readonly heartbeatTick: number
   }
   readonly dispatcher: { readonly heartbeatPeriodNs: number }
-  readonly ca: { readonly nodeCertExpiryNs: number }
+  readonly ca: {
+    readonly nodeCertExpiryNs: number
+    /** Grows with each `swarm ca --rotate`. */
+    readonly forceRotate?: number
+  }
   readonly taskDefaults: {
     readonly logDriver?: {
       readonly name: string

@@ -161,6 +161,7 @@ export interface Privileges {
     readonly type?: string
     readonly level?: string
   }
+  /** `profile` is the JSON text of a custom profile. */
   readonly seccomp?: { readonly mode?: string; readonly profile?: string }
   readonly appArmor?: { readonly mode?: string }
   readonly noNewPrivileges?: boolean
@@ -185,7 +186,13 @@ export interface Mount {
     readonly subpath?: string
     readonly driver?: Driver
   }
-  readonly tmpfs?: { readonly sizeBytes?: number; readonly mode?: number }
+  readonly tmpfs?: {
+    readonly sizeBytes?: number
+    readonly mode?: number
+    /** Options of mount(8), each a key or a key and its value. */
+    readonly options?: readonly (readonly string[])[]
+  }
+  readonly image?: { readonly subpath?: string }
 }
 
 export interface HealthConfig {

@@ -12,6 +12,7 @@
 
 import type { NodeId, ServiceId, TaskId } from '../base/id.ts'
 import type { NetworkAttachment } from './network.ts'
+import type { GenericResource } from './node.ts'
 import type { Labels, Meta } from './object.ts'
 import type { PortConfig, TaskSpec } from './service.ts'
 
@@ -94,6 +95,8 @@ export interface Task extends Meta<TaskId> {
   readonly specVersion: number
   readonly ports: readonly PortConfig[]
   readonly networks: readonly NetworkAttachment[]
+  /** What the scheduler took of the node's generic resources for this task. */
+  readonly genericResources?: readonly GenericResource[]
   readonly status: TaskStatus
   readonly desiredState: DesiredState
   /** Set on a task that waits (desired ready) to be let go: when it may run. */

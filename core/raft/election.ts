@@ -31,7 +31,14 @@ export function hasLiveLeader(state: RaftState): boolean {
 
 /** The leader was not heard in time, or the last campaign led to nothing. */
 export function electionTimedOut(state: RaftState): void {
-  if (!mayCampaign(state) || !isDiskWell(state)) {
+  if (!mayCampaign(state)) {
+    resetElectionTimer(state)
+    // A learner that hears nothing may have been removed and missed the news. It cannot win; it
+    // asks for the answer that a removed member gets.
+    askPreVotes(state)
+    return
+  }
+  if (!isDiskWell(state)) {
     resetElectionTimer(state)
     return
   }
@@ -49,6 +56,11 @@ function preCampaign(state: RaftState): void {
   state.votes = new Map([[state.id, true]])
   resetElectionTimer(state)
   note(state, 'raft.pre-campaign')
+  askPreVotes(state)
+  if (isWon(state)) campaign(state, false)
+}
+
+function askPreVotes(state: RaftState): void {
   const ask = {
     type: 'preVote',
     nextTerm: state.term + 1,
@@ -58,7 +70,6 @@ function preCampaign(state: RaftState): void {
   for (const member of membershipOf(state).members) {
     if (member.isVoter && member.id !== state.id) send(state, member.id, ask)
   }
-  if (isWon(state)) campaign(state, false)
 }
 
 /** Raises the term and votes for ourselves; the asking waits until that vote is durable. */

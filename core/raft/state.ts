@@ -438,7 +438,7 @@ function changedRole(state: RaftState): RoleState | undefined {
 function wakeTicks(state: RaftState): number | undefined {
   if (!state.isStarted || state.role === 'stopped') return undefined
   if (state.leader !== undefined) return Math.max(1, state.leader.heartbeatAt - state.now)
-  if (!mayCampaign(state)) return undefined
+  if (state.memberships.length === 0) return undefined
   return Math.max(1, state.electionAt - state.now)
 }
 

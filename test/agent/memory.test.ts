@@ -42,10 +42,12 @@ function intervalsTrimmed(cpuMsOfIntervals: readonly number[]): number[] {
   let interval = 0
   let look = (): void => undefined
   startTrimming({
-    every: (ms, run) => {
-      if (ms !== lookEveryMs) throw new Error(`looked every ${ms} ms`)
-      look = run
-      return () => undefined
+    clock: {
+      after: (ms, callback) => {
+        if (ms !== lookEveryMs) throw new Error(`looks after ${ms} ms`)
+        look = callback
+        return () => undefined
+      },
     },
     cpuUsedMs: () => cpuMs,
     giveBack: () => {

@@ -329,9 +329,13 @@ t.test('kill -9 of a writer loses nothing that it was told was safe', async (t) 
   const folder = folderOf(t)
   const key = Buffer.from(keys[0].key).toString('hex')
   for (let round = 0; round < 20; round++) {
-    const writer = spawn(process.execPath, [`${import.meta.dirname}/wal-writer.ts`, folder, key], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
+    const writer = spawn(
+      process.execPath,
+      [`${import.meta.dirname}/wal-writer.program.ts`, folder, key],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    )
     let acknowledged = 0
     let lines = 0
     const gone = new Promise((resolve) => writer.once('exit', resolve))

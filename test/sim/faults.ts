@@ -1,0 +1,279 @@
+// The faults of a plan, as they strike.
+//
+// Raft promises safety whatever the network and the processes do, and as long as each disk keeps
+// what it acknowledged. Faults that break that promise (wipe, rewind, flip) strike only where the
+// thesis allows it: a minority is lost, and the others have written down who that was.
+
+import type { MembershipChange } from '../../core/raft/types.ts'
+import { copyImage, type Image } from './disk.ts'
+import { startSync, takeSnapshot } from './host.ts'
+import type { Action, ChangeKind, Fault, Target, Way } from './plan.ts'
+import {
+  addJoiner,
+  count,
+  crashNode,
+  type Node,
+  schedule,
+  setRate,
+  startNode,
+  step,
+  type World,
+} from './world.ts'
+
+export function leaderNode(world: World): Node | undefined {
+  let best: Node | undefined
+  for (const node of world.nodes) {
+    if (node.raft?.role !== 'leader') continue
+    if (best?.raft === undefined || node.raft.term > best.raft.term) best = node
+  }
+  return best
+}
+
+function resolve(world: World, who: Target): Node | undefined {
+  if (who === 'leader') return leaderNode(world) ?? world.nodes[0]
+  return world.nodes[who % world.nodes.length]
+}
+
+/** Schedules the faults that have a time, and waits for the events of the others. */
+export function armFaults(world: World, faults: readonly Fault[]): void {
+  const seen = new Map<string, number>()
+  const triggered = faults.filter((fault) => fault.after !== undefined)
+  for (const fault of faults) {
+    if (fault.atMs !== undefined) {
+      schedule(world, {
+        kind: 'call',
+        at: fault.atMs,
+        node: 0,
+        call: () => strike(world, fault.action),
+      })
+    }
+  }
+  if (triggered.length === 0) return
+  const names = new Set(triggered.map((fault) => fault.after?.event))
+  world.onEvent = (event) => {
+    if (world.isHealed || !names.has(event)) return
+    const nth = (seen.get(event) ?? 0) + 1
+    seen.set(event, nth)
+    for (const { after, action } of triggered) {
+      if (after?.event !== event || after.nth !== nth) continue
+      const at = world.now + after.delayMs
+      schedule(world, { kind: 'call', at, node: 0, call: () => strike(world, action) })
+    }
+  }
+}
+
+function strike(world: World, action: Action): void {
+  if (world.isHealed) return
+  world.trace?.(`${world.now.toFixed(2)} --- ${JSON.stringify(action)}`)
+  count(world, `fault.${action.do}`, 0)
+  switch (action.do) {
+    case 'crashAll':
+      for (const node of world.nodes) crash(world, node, action)
+      return
+    case 'split':
+      split(world, action.mask, action.ms)
+      return
+    case 'noise':
+      world.noise = action.net
+      later(world, action.ms, () => {
+        if (!world.isHealed) world.noise = world.plan.noise
+      })
+      return
+    default: {
+      const node = resolve(world, action.who)
+      if (node !== undefined) strikeNode(world, node, action)
+    }
+  }
+}
+
+type NodeAction = Exclude<Action, { do: 'crashAll' | 'split' | 'noise' }>
+
+function strikeNode(world: World, node: Node, action: NodeAction): void {
+  switch (action.do) {
+    case 'crash':
+      crash(world, node, action)
+      return
+    case 'pause':
+      node.pausedUntilMs = Math.max(node.pausedUntilMs, world.now + action.ms)
+      return
+    case 'cut':
+      cut(world, node, action.way, action.ms)
+      return
+    case 'link':
+      cutPair(world, node.number, action.other % world.nodes.length, action.ms)
+      return
+    case 'slow':
+      node.disk.slowFactor = action.factor
+      later(world, action.ms, () => {
+        node.disk.slowFactor = 1
+      })
+      return
+    case 'stall':
+      node.disk.stalledUntilMs = Math.max(node.disk.stalledUntilMs, world.now + action.ms)
+      return
+    case 'full':
+      node.disk.isFull = true
+      later(world, action.ms, () => freeDisk(world, node))
+      return
+    case 'wipe':
+      loseDisk(world, node, 'wipe')
+      return
+    case 'image':
+      node.disk.backup = copyImage(node.disk.image)
+      return
+    case 'rewind':
+      loseDisk(world, node, 'rewind')
+      return
+    case 'flip':
+      loseDisk(world, node, 'flip', action.where)
+      return
+    case 'drift':
+      setRate(world, node, action.rate)
+      return
+    case 'change':
+      changeMembers(world, node, action.change)
+      return
+    case 'transfer':
+      step(world, node, { type: 'transferRequested' })
+      return
+    case 'snapshot':
+      if (node.raft !== undefined) takeSnapshot(world, node)
+      return
+    case 'burst':
+      burst(world, node, action.count)
+      return
+  }
+}
+
+function later(world: World, ms: number, call: () => void): void {
+  schedule(world, { kind: 'call', at: world.now + ms, node: 0, call })
+}
+
+function crash(world: World, node: Node, how: { downMs: number; kept: number }): void {
+  if (node.raft === undefined) return
+  crashNode(world, node, how.kept)
+  later(world, how.downMs, () => startNode(world, node))
+}
+
+function cutOne(world: World, from: number, to: number, ms: number): void {
+  const at = from * 24 + to
+  world.cutUntil[at] = Math.max(world.cutUntil[at] ?? 0, world.now + ms)
+}
+
+function cutPair(world: World, a: number, b: number, ms: number): void {
+  cutOne(world, a, b, ms)
+  cutOne(world, b, a, ms)
+}
+
+function split(world: World, mask: number, ms: number): void {
+  const side = (number: number): number => (mask >> (number % 7)) & 1
+  for (const a of world.nodes) {
+    for (const b of world.nodes) {
+      if (side(a.number) !== side(b.number)) cutOne(world, a.number, b.number, ms)
+    }
+  }
+}
+
+export function cut(world: World, node: Node, way: Way, ms: number): void {
+  for (const other of world.nodes) {
+    if (other === node) continue
+    if (way !== 'in') cutOne(world, node.number, other.number, ms)
+    if (way !== 'out') cutOne(world, other.number, node.number, ms)
+  }
+}
+
+export function freeDisk(world: World, node: Node): void {
+  node.disk.isFull = false
+  startSync(world, node)
+  if (!node.isDiskFullTold) return
+  node.isDiskFullTold = false
+  step(world, node, { type: 'diskFreed' })
+}
+
+/** Whether this disk may be destroyed: the rest must be a majority that knows this very start. */
+function mayLose(world: World, node: Node): boolean {
+  const { raft } = node
+  if (raft === undefined || node.isLost) return false
+  const others = world.nodes.filter((other) => other !== node && !other.isStopped)
+  // Everyone who might ever vote or count must agree on who votes, and know this start.
+  const voters = new Set<string>()
+  for (const other of world.nodes) {
+    for (const entry of other.disk.image.entries) {
+      if (entry.type === 'config') for (const each of entry.data.members) voters.add(each.id)
+    }
+    for (const each of other.disk.image.file?.snapshot.membership.members ?? []) voters.add(each.id)
+  }
+  if (world.nodes.some((other) => other.isLost && voters.has(other.id))) return false
+  if (raft.membership.members.filter((member) => member.isVoter).length < 3) return false
+  const { counter, nonce } = raft.incarnation
+  return others.every((other) => {
+    if (other.raft === undefined) return false
+    const known = other.disk.image.hardState.seen[node.id]
+    return known?.counter === counter && known.nonce === nonce
+  })
+}
+
+function loseDisk(world: World, node: Node, how: 'wipe' | 'rewind' | 'flip', where = 0): void {
+  const { disk } = node
+  if (!mayLose(world, node)) return
+  if (how === 'rewind' && disk.backup === undefined) return
+  crashNode(world, node, 1)
+  disk.ghost = disk.image
+  node.isLost = true
+  count(world, `sim.lost-${how}`, node.number)
+  if (how === 'flip') {
+    damage(world, node, where)
+    return
+  }
+  disk.image = how === 'rewind' ? (disk.backup ?? disk.image) : blank(world)
+  startNode(world, node)
+}
+
+function blank(world: World): Image {
+  const incarnation = { counter: 0, nonce: 0 }
+  const { epoch } = world
+  const hardState = { term: 0, votedFor: undefined, commit: 0, epoch, incarnation, seen: {} }
+  return { hardState, commit: 0, file: undefined, baseIndex: 0, entries: [] }
+}
+
+/** A bit has flipped in the log: the storage names the place and refuses to start. */
+function damage(world: World, node: Node, _where: number): void {
+  world.trace?.(`${world.now.toFixed(2)} ${node.id} finds damage and stays down`)
+}
+
+function changeMembers(world: World, node: Node, kind: ChangeKind): void {
+  const { raft } = node
+  if (raft === undefined || raft.role !== 'leader') return
+  const { members } = raft.membership
+  const pick = (isVoter: boolean): string | undefined => {
+    const those = members.filter((member) => member.isVoter === isVoter)
+    return those[world.dice.whole(0, Math.max(0, those.length - 1))]?.id
+  }
+  const any = members[world.dice.whole(0, members.length - 1)]?.id ?? raft.id
+  let change: MembershipChange | undefined
+  if (kind === 'grow') {
+    const joiner = members.length < 7 ? addJoiner(world) : undefined
+    if (joiner !== undefined) {
+      change = { type: 'addLearner', id: joiner.id, address: `${joiner.id}:1` }
+    }
+  } else if (kind === 'promote') {
+    const id = pick(false)
+    if (id !== undefined) change = { type: 'promote', id }
+  } else if (kind === 'demote') change = { type: 'demote', id: pick(true) ?? any }
+  else if (kind === 'remove') change = { type: 'remove', id: any }
+  else change = { type: 'changeAddress', id: any, address: `${any}:${world.dice.whole(2, 99)}` }
+  if (change === undefined) return
+  const update = step(world, node, { type: 'membershipProposed', change })
+  const verdict = update?.refused[0]?.reason
+  count(world, verdict === undefined ? 'sim.change-accepted' : `sim.change-refused`, node.number)
+}
+
+/** Many proposals at once that nobody waits for. */
+function burst(world: World, node: Node, size: number): void {
+  const entries = Array.from({ length: size }, () => {
+    const value = `b${++world.contexts}`
+    const key = 1000 + (world.contexts % 5)
+    return { data: { key, value }, sizeBytes: 12, request: value }
+  })
+  step(world, node, { type: 'proposed', entries })
+}

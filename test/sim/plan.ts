@@ -1,0 +1,282 @@
+// What will happen to a simulated cluster, drawn up front from the seed: its size and limits, its
+// network and disks, its clients, and a list of faults. Because the list exists before the run, a
+// failing run is made small by leaving faults out (shrink.ts).
+
+import { below, numberedRandom, type Random } from '../../core/base/random.ts'
+import { type RaftLimits, raftLimits } from '../../core/raft/limits.ts'
+
+/** Whom a fault hits, resolved when it strikes: the leader, or one of all by number. */
+export type Target = 'leader' | number
+
+export type Action =
+  | { readonly do: 'crash'; readonly who: Target; readonly downMs: number; readonly kept: number }
+  | { readonly do: 'crashAll'; readonly downMs: number; readonly kept: number }
+  | { readonly do: 'pause'; readonly who: Target; readonly ms: number }
+  | { readonly do: 'split'; readonly mask: number; readonly ms: number }
+  | { readonly do: 'cut'; readonly who: Target; readonly way: Way; readonly ms: number }
+  | { readonly do: 'link'; readonly who: Target; readonly other: number; readonly ms: number }
+  | { readonly do: 'noise'; readonly net: Noise; readonly ms: number }
+  | { readonly do: 'slow'; readonly who: Target; readonly factor: number; readonly ms: number }
+  | { readonly do: 'stall'; readonly who: Target; readonly ms: number }
+  | { readonly do: 'full'; readonly who: Target; readonly ms: number }
+  | { readonly do: 'wipe'; readonly who: Target }
+  | { readonly do: 'image'; readonly who: Target }
+  | { readonly do: 'rewind'; readonly who: Target }
+  | { readonly do: 'flip'; readonly who: Target; readonly where: number }
+  | { readonly do: 'drift'; readonly who: Target; readonly rate: number }
+  | { readonly do: 'change'; readonly change: ChangeKind; readonly who: Target }
+  | { readonly do: 'transfer'; readonly who: Target }
+  | { readonly do: 'snapshot'; readonly who: Target }
+  | { readonly do: 'burst'; readonly count: number; readonly who: Target }
+export type Way = 'both' | 'in' | 'out'
+export type ChangeKind = 'grow' | 'promote' | 'demote' | 'remove' | 'address'
+
+/** A fault strikes at a time, or a while after the n-th occurrence of an event. */
+export interface Fault {
+  readonly atMs: number | undefined
+  readonly after:
+    | { readonly event: string; readonly nth: number; readonly delayMs: number }
+    | undefined
+  readonly action: Action
+}
+
+export interface Noise {
+  readonly loss: number
+  readonly duplicate: number
+  /** Share of messages that arrive up to `lateMs` late. */
+  readonly late: number
+  readonly lateMs: number
+}
+
+export interface Plan {
+  readonly seed: number
+  readonly size: number
+  readonly limits: RaftLimits
+  readonly tickMs: number
+  readonly heartbeatTicks: number
+  readonly electionTicks: number
+  readonly delayMsMin: number
+  readonly delayMsMax: number
+  readonly noise: Noise
+  readonly syncMsMin: number
+  readonly syncMsMax: number
+  readonly applyMs: number
+  readonly clients: number
+  readonly thinkMs: number
+  readonly keys: number
+  readonly snapshotEvery: number
+  readonly rates: readonly number[]
+  readonly faults: readonly Fault[]
+  /** Then every fault ends, and the cluster must converge and serve. */
+  readonly healAtMs: number
+  /** Cut off in this way for ever, also after the healing: the others must still serve. */
+  readonly lasting: { readonly who: number; readonly way: Way } | undefined
+  /** After the healing all but one are lost, and that one goes on in a new epoch. */
+  readonly isRecovered: boolean
+}
+
+interface Dice {
+  readonly whole: (min: number, max: number) => number
+  readonly chance: (share: number) => boolean
+  readonly of: <T>(values: readonly T[]) => T
+}
+
+export function makeDice(random: Random): Dice {
+  const whole = (min: number, max: number): number => min + below(random, max - min + 1)
+  return {
+    whole,
+    chance: (share) => random.uint32() < share * 2 ** 32,
+    of: (values) => values[whole(0, values.length - 1)] as (typeof values)[number],
+  }
+}
+
+/** The plan of a seed. */
+export function drawPlan(seed: number): Plan {
+  const dice = makeDice(numberedRandom(seed))
+  const isWide = dice.chance(0.15)
+  const size = dice.of([1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7])
+  const healAtMs = 45_000
+  return {
+    seed,
+    size,
+    limits: drawLimits(dice),
+    tickMs: 10,
+    heartbeatTicks: 10,
+    electionTicks: dice.of([30, 50, 50, 50, 100]),
+    delayMsMin: isWide ? 20 : 0.2,
+    delayMsMax: isWide ? dice.whole(30, 120) : dice.of([1, 2, 10, 30]),
+    noise: drawNoise(dice, dice.chance(0.4) ? 0 : 0.3),
+    syncMsMin: 0.1,
+    syncMsMax: dice.of([0.5, 5, 5, 30, 100]),
+    applyMs: dice.of([0, 0, 0, 5, 50]),
+    clients: dice.whole(1, 4),
+    thinkMs: dice.of([20, 50, 100, 200, 400]),
+    keys: dice.whole(1, 4),
+    snapshotEvery: dice.of([2, 5, 10, 25, 50, 1_000_000]),
+    rates: Array.from({ length: 8 }, () => (dice.chance(0.3) ? dice.of([0.8, 0.9, 1.1, 1.25]) : 1)),
+    faults: drawFaults(dice, healAtMs),
+    healAtMs,
+    lasting:
+      size >= 3 && dice.chance(0.15)
+        ? { who: dice.whole(0, size - 1), way: dice.of(['both', 'in', 'in', 'out'] as const) }
+        : undefined,
+    isRecovered: dice.chance(0.05),
+  }
+}
+
+function drawLimits(dice: Dice): RaftLimits {
+  if (dice.chance(0.3)) return raftLimits
+  return {
+    ...raftLimits,
+    messageEntriesMax: dice.of([1, 2, 8, 64]),
+    messageBytesMax: dice.of([1, 50, 400, 1_000_000]),
+    inflightMessagesMax: dice.of([1, 2, 8, 64]),
+    inflightBytesMax: dice.of([1, 100, 1000, 1_000_000]),
+    entryBytesMax: 200,
+    uncommittedBytesMax: dice.of([400, 2000, 1_000_000]),
+    readsMax: dice.of([1, 3, 100]),
+    chunkBytesMax: dice.of([30, 100, 1000]),
+    entriesKept: dice.of([0, 1, 3, 10, 50]),
+    promoteEntriesBehindMax: dice.of([1, 5, 50]),
+    deferredMax: dice.of([1, 4, 64]),
+  }
+}
+
+function drawNoise(dice: Dice, heavy: number): Noise {
+  const share = (max: number): number => (dice.chance(0.5) ? (dice.whole(0, 1000) / 1000) * max : 0)
+  return {
+    loss: share(heavy),
+    duplicate: share(heavy),
+    late: share(heavy / 10),
+    lateMs: dice.of([100, 1000, 5000, 12_000]),
+  }
+}
+
+const triggers = [
+  'raft.elected',
+  'raft.elected',
+  'raft.campaign',
+  'raft.membership-appended',
+  'raft.membership-committed',
+  'raft.snapshot-sending',
+  'raft.snapshot-installed',
+  'raft.truncated',
+  'raft.transfer-started',
+  'raft.stepped-down',
+  'raft.started',
+  'sim.write-proposed',
+  'sim.write-acked',
+  'sim.crash',
+] as const
+
+function drawFaults(dice: Dice, healAtMs: number): Fault[] {
+  const count = dice.whole(0, 40)
+  const faults: Fault[] = []
+  // Each seed favours a few kinds, so that the same kind strikes again before the last has healed.
+  const favourites = Array.from({ length: dice.whole(1, 4) }, () => dice.of(kinds))
+  for (let at = 0; at < count; at++) {
+    const kind = dice.chance(0.6) ? dice.of(favourites) : dice.of(kinds)
+    const isTriggered = dice.chance(0.45)
+    faults.push({
+      atMs: isTriggered ? undefined : dice.whole(500, healAtMs - 1000),
+      after: isTriggered
+        ? {
+            event: dice.of(triggers),
+            nth: dice.whole(1, 8),
+            delayMs: dice.of([0, 0, 1, 5, 20, 200]),
+          }
+        : undefined,
+      action: drawAction(dice, kind),
+    })
+  }
+  return faults
+}
+
+const kinds = [
+  'crash',
+  'crash',
+  'crash',
+  'crashAll',
+  'pause',
+  'split',
+  'split',
+  'cut',
+  'cut',
+  'cut',
+  'link',
+  'noise',
+  'slow',
+  'stall',
+  'full',
+  'wipe',
+  'rewind',
+  'flip',
+  'drift',
+  'change',
+  'change',
+  'change',
+  'change',
+  'change',
+  'transfer',
+  'snapshot',
+  'burst',
+] as const
+
+function drawAction(dice: Dice, kind: (typeof kinds)[number]): Action {
+  const who: Target = dice.chance(0.5) ? 'leader' : dice.whole(0, 15)
+  const ms = dice.of([50, 300, 800, 2000, 5000, 15_000])
+  switch (kind) {
+    case 'crash':
+      return {
+        do: 'crash',
+        who,
+        downMs: dice.of([1, 50, 500, 3000, 10_000]),
+        kept: dice.of([0, 0.5, 1]),
+      }
+    case 'crashAll':
+      return { do: 'crashAll', downMs: dice.of([1, 100, 2000]), kept: dice.of([0, 0.5, 1]) }
+    case 'pause':
+      return { do: 'pause', who, ms: dice.of([100, 700, 2000, 8000]) }
+    case 'split':
+      return { do: 'split', mask: dice.whole(1, 126), ms }
+    case 'cut':
+      return { do: 'cut', who, way: dice.of(['both', 'in', 'out'] as const), ms }
+    case 'link':
+      return { do: 'link', who, other: dice.whole(0, 15), ms }
+    case 'noise':
+      return { do: 'noise', net: drawNoise(dice, 0.6), ms }
+    case 'slow':
+      return { do: 'slow', who, factor: dice.of([5, 50, 500]), ms }
+    case 'stall':
+      return { do: 'stall', who, ms }
+    case 'full':
+      return { do: 'full', who, ms }
+    case 'wipe':
+      return { do: 'wipe', who }
+    case 'rewind':
+      return dice.chance(0.5) ? { do: 'image', who } : { do: 'rewind', who }
+    case 'flip':
+      return { do: 'flip', who, where: dice.whole(0, 1000) / 1000 }
+    case 'drift':
+      return { do: 'drift', who, rate: dice.of([0.7, 0.9, 1, 1.1, 1.4]) }
+    case 'change': {
+      const change = dice.of([
+        'grow',
+        'grow',
+        'promote',
+        'promote',
+        'remove',
+        'remove',
+        'demote',
+        'address',
+      ] as const)
+      return { do: 'change', change, who }
+    }
+    case 'transfer':
+      return { do: 'transfer', who: dice.chance(0.5) ? 'leader' : who }
+    case 'snapshot':
+      return { do: 'snapshot', who }
+    case 'burst':
+      return { do: 'burst', count: dice.whole(2, 40), who: dice.chance(0.8) ? 'leader' : who }
+  }
+}

@@ -1,0 +1,215 @@
+// One seed from its plan to its verdict.
+
+import { fail, Violation } from './checkers.ts'
+import { endClients, timeOut, turn } from './clients.ts'
+import { armFaults, cut, freeDisk, leaderNode } from './faults.ts'
+import { findAnomaly } from './history.ts'
+import { doWork, finishSync } from './host.ts'
+import { drawPlan, type Plan } from './plan.ts'
+import {
+  count,
+  type Happening,
+  makeWorld,
+  type Node,
+  schedule,
+  setRate,
+  startNode,
+  step,
+  ticksNow,
+  type World,
+  wake,
+} from './world.ts'
+
+export interface Result {
+  readonly seed: number
+  /** Undefined if all was well. */
+  readonly failure: string | undefined
+  readonly virtualMs: number
+  readonly steps: number
+  readonly acked: number
+  readonly counts: ReadonlyMap<string, number>
+}
+
+/** At least this much virtual time; then on until everything has converged. */
+const runMsMin = 60_000
+const convergeMsMax = 180_000
+
+export function runSeed(seed: number, trace?: (line: string) => void): Result {
+  return runPlan(drawPlan(seed), trace)
+}
+
+export function runPlan(plan: Plan, trace?: (line: string) => void): Result {
+  const world = makeWorld(plan)
+  world.trace = trace
+  let failure: string | undefined
+  try {
+    armFaults(world, plan.faults)
+    runUntil(world, () => world.now >= plan.healAtMs)
+    heal(world)
+    converge(world)
+    if (plan.isRecovered) recover(world)
+    runUntil(world, () => world.now >= runMsMin)
+    endClients(world)
+    for (const operations of world.history) {
+      const anomaly = findAnomaly(operations)
+      if (anomaly !== undefined) fail('linearizability', anomaly)
+    }
+  } catch (error) {
+    if (!(error instanceof Error)) throw error
+    failure = error instanceof Violation ? error.message : (error.stack ?? error.message)
+  }
+  const { seed } = plan
+  const { now, steps, acked, counts } = world
+  return { seed, failure, virtualMs: now, steps, acked, counts }
+}
+
+function runUntil(world: World, isDone: () => boolean): void {
+  while (!isDone()) {
+    const happening = world.queue.pop()
+    if (happening === undefined) fail('liveness', 'nothing will ever happen again')
+    world.now = happening.at
+    happen(world, happening)
+  }
+}
+
+function happen(world: World, happening: Happening): void {
+  const { kind, call } = happening
+  if (kind === 'call') {
+    call?.()
+    return
+  }
+  if (kind === 'client' || kind === 'timeout') {
+    const client = world.clients[happening.node]
+    if (client === undefined) return
+    if (kind === 'client') turn(world, client)
+    else timeOut(world, client, happening.from, happening.generation)
+    return
+  }
+  const node = world.nodes[happening.node]
+  if (node?.raft === undefined) return
+  if (kind !== 'message' && happening.generation !== node.generation) return
+  if (node.pausedUntilMs > world.now) {
+    schedule(world, { ...happening, at: node.pausedUntilMs })
+    return
+  }
+  if (kind === 'wake') wake(world, node)
+  else if (kind === 'synced') finishSync(world, node)
+  else if (kind === 'work') doWork(world, node)
+  else if (happening.message !== undefined) {
+    const from = world.nodes[happening.from]?.id ?? ''
+    step(world, node, { type: 'received', from, message: happening.message })
+  }
+}
+
+/** Every fault ends, but for a lasting cut. */
+function heal(world: World): void {
+  world.isHealed = true
+  world.trace?.(`${world.now.toFixed(2)} --- healed`)
+  world.noise = { loss: 0.01, duplicate: 0.01, late: 0, lateMs: 0 }
+  world.cutUntil.fill(0)
+  for (const node of world.nodes) {
+    node.pausedUntilMs = 0
+    node.disk.slowFactor = 1
+    node.disk.stalledUntilMs = 0
+    if (node.clock.rate < 0.8 || node.clock.rate > 1.25) setRate(world, node, 1)
+    freeDisk(world, node)
+    if (!node.isLost) startNode(world, node)
+  }
+  const { lasting } = world.plan
+  const node = lasting === undefined ? undefined : world.nodes[lasting.who]
+  if (lasting === undefined || node === undefined || !isSpare(world, node)) return
+  count(world, 'sim.lasting-cut', node.number)
+  cut(world, node, lasting.way, Number.POSITIVE_INFINITY)
+  world.cutOff = node
+}
+
+/** True if a majority of sound members is left without this one. */
+function isSpare(world: World, node: Node): boolean {
+  return world.nodes.every((other) => {
+    const members = other.raft?.membership.members.filter((member) => member.isVoter) ?? []
+    const sound = members.filter(({ id }) => {
+      const number = world.numberOf.get(id)
+      const member = number === undefined ? undefined : world.nodes[number]
+      return member !== node && member?.raft !== undefined && !member.isLost
+    })
+    return members.length === 0 || 2 * sound.length > members.length
+  })
+}
+
+/** One leader, everyone sound is level with it, whoever was removed knows it, and writes succeed. */
+function converge(world: World): void {
+  const deadline = world.now + convergeMsMax
+  const ackedBefore = world.acked
+  let nextLook = world.now
+  const isConverged = (): boolean => {
+    if (world.now > deadline)
+      fail('liveness', `not converged ${convergeMsMax} ms after the healing: ${describe(world)}`)
+    if (world.now < nextLook) return false
+    nextLook = world.now + 100
+    removeLost(world)
+    if (world.acked < ackedBefore + 3) return false
+    world.areClientsPaused = true
+    return isLevel(world)
+  }
+  runUntil(world, isConverged)
+  world.areClientsPaused = false
+  if (world.cutOff !== undefined) stayCalm(world)
+}
+
+/** A member that is cut off for good must not disturb the others again and again. */
+function stayCalm(world: World): void {
+  const until = world.now + 20_000
+  const before = leaderNode(world)?.raft?.term ?? 0
+  const acked = world.acked
+  runUntil(world, () => world.now >= until)
+  const after = leaderNode(world)?.raft?.term ?? 0
+  if (after > before + 3) fail('liveness', `terms went from ${before} to ${after} in 20 s of calm`)
+  if (world.acked < acked + 3) fail('liveness', `${world.acked - acked} answers in 20 s of calm`)
+}
+
+/** The operator removes members whose disks are lost. */
+function removeLost(world: World): void {
+  const leader = leaderNode(world)
+  if (leader?.raft === undefined) return
+  for (const { id } of leader.raft.membership.members) {
+    const number = world.numberOf.get(id)
+    const member = number === undefined ? undefined : world.nodes[number]
+    if (member?.isLost) {
+      step(world, leader, { type: 'membershipProposed', change: { type: 'remove', id } })
+      return
+    }
+  }
+}
+
+function isLevel(world: World): boolean {
+  const leader = leaderNode(world)
+  const { raft } = leader ?? {}
+  if (leader === undefined || raft === undefined || raft.commit !== raft.lastIndex) return false
+  for (const { id } of raft.membership.members) {
+    const node = world.nodes[world.numberOf.get(id) ?? -1]
+    if (node === undefined || node === world.cutOff) continue
+    if (node.isLost || node.raft === undefined) return false
+    if (node.applied !== leader.applied || node.hash !== leader.hash) return false
+    if (node.applied !== raft.commit || node.raft.term !== raft.term) return false
+    if (node.disk.queue.length > 0) return false
+  }
+  for (const node of world.nodes) {
+    const isRemoved = raft.membership.removed.includes(node.id)
+    const mustKnow = isRemoved && node.raft !== undefined && node.raft.lastIndex > 0
+    if (mustKnow && !node.isLost && node !== world.cutOff && !node.isStopped) return false
+  }
+  return true
+}
+
+function describe(world: World): string {
+  const members = world.nodes.map((node) => {
+    const { raft } = node
+    if (raft === undefined) return `${node.id} down${node.isLost ? ' (lost)' : ''}`
+    return `${node.id} ${raft.role} t${raft.term} log ${raft.firstIndex}-${raft.lastIndex} commit ${raft.commit} applied ${node.applied}${node.isLost ? ' (lost)' : ''}`
+  })
+  return members.join('; ')
+}
+
+function recover(world: World): void {
+  ticksNow(world, world.nodes[0] as Node)
+}
