@@ -40,6 +40,7 @@ function memoryIo(written: { out: string; err: string }, options: MemoryOptions)
   let handler: (() => void) | undefined
   const tty = {
     isTty: options.isTty ?? false,
+    drained: () => Promise.resolve(),
     ...(options.columns === undefined ? {} : { columns: options.columns }),
   }
   const textOf = (text: string | Uint8Array): string =>
