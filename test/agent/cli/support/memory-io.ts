@@ -66,7 +66,7 @@ function memoryIo(written: { out: string; err: string }, options: MemoryOptions)
       readSecretLine: async () => input.split('\n')[0] ?? '',
     },
     env: options.env ?? {},
-    folder: '/work',
+    folder: '/home/me',
     now: () => nowMs,
     sleep: async (ms) => {
       nowMs += ms
