@@ -134,7 +134,11 @@ class LocalBackend implements Backend {
   }
 
   async submit(command: Parameters<Backend['submit']>[0]): ReturnType<Backend['submit']> {
-    return this.#member().manager().submit(command)
+    const node = this.#member()
+    const answer = await node.manager().submit(command)
+    // Who is told that managers lock may pull the plug: the keys are sealed by then.
+    if (command.type === 'cluster.update') await node.followLock()
+    return answer
   }
 
   async init(request: InitRequest): Promise<NodeId> {

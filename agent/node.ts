@@ -186,6 +186,20 @@ export class Node {
     }
   }
 
+  /** Seals the manager's keys as the cluster wants it; resolves when that is on the disk. */
+  async followLock(): Promise<void> {
+    const half = this.#half
+    if (half?.machine.view.cluster() === undefined) return
+    const { log, onFatal } = this.#options
+    const wanted = (): Uint8Array | undefined => half.machine.view.cluster()?.unlockKey
+    try {
+      const isChanged = await this.#ring.follow(wanted, half.storage)
+      if (isChanged) log('info', 'manager.keys-sealed', { isLocking: wanted() !== undefined })
+    } catch (error) {
+      onFatal(error)
+    }
+  }
+
   /** Tells the manager, when it is ready and this node is known to it, what this node is. */
   openSession(): void {
     const { nodeId, address } = this.identity
@@ -242,23 +256,13 @@ export class Node {
     half.host.watch((applied) => {
       this.#options.onApplied(applied)
       // While the log is read again after a start, old settings pass by: only the last ones count.
-      if (isCaughtUp && applied.some(({ after }) => after?.kind === 'cluster')) this.#followLock()
+      if (isCaughtUp && applied.some(({ after }) => after?.kind === 'cluster'))
+        void this.followLock()
     })
     half.host.start()
     await untilReady(half, clock)
     isCaughtUp = true
-    this.#followLock()
-  }
-
-  /** Seals the manager's keys as the cluster wants it, under a new data key. */
-  #followLock(): void {
-    const half = this.#half
-    if (half?.machine.view.cluster() === undefined) return
-    const { log, onFatal } = this.#options
-    const wanted = (): Uint8Array | undefined => half.machine.view.cluster()?.unlockKey
-    this.#ring.follow(wanted, half.storage).then((isChanged) => {
-      if (isChanged) log('info', 'manager.keys-sealed', { isLocking: wanted() !== undefined })
-    }, onFatal)
+    await this.followLock()
   }
 
   /** Asks the executor what this node is until it answers, and tells. */
