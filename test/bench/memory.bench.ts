@@ -54,13 +54,15 @@ async function measure(ours: Ring['ours']): Promise<Figure[]> {
   const pid = ours.agent.pid
   if (pid === undefined) throw new Error('the agent has ended')
   const figures: Figure[] = []
+  await sleep(2_000)
+  figures.push(...memoryFigures('no service, before giving back', memoryOf(pid), 24))
+  await untilTrimmed(pid)
+  figures.push(...memoryFigures('no service, idle', memoryOf(pid), 24))
   const published = { name: 'page', image: pageImage, replicas: 1, publishedPort: 8080 }
   await ours.client.createService(published)
   await ours.client.untilRunning(published)
-  await sleep(2_000)
-  figures.push(...memoryFigures('1 service, before giving back', memoryOf(pid), 24))
-  await untilTrimmed(pid)
-  figures.push(...memoryFigures('1 service, idle', memoryOf(pid), 24))
+  await sleep(10_000)
+  figures.push(...memoryFigures('1 service, one published port', memoryOf(pid), 36))
 
   const idleCpuMs = await cpuMsDuring([pid], () => sleep(idleMs))
   figures.push({
@@ -110,7 +112,7 @@ try {
   copyFileSync(builtAgent(), copy)
   process.env['AGENT_BIN'] = copy
   const ours = await startOurs(lab.host(0))
-  printFigures('one manager with an engine, one published port', await measure(ours))
+  printFigures('one manager with an engine', await measure(ours))
   ours.client.close()
 } finally {
   lab.close()
