@@ -21,7 +21,7 @@ import { raftLimits } from '../core/raft/limits.ts'
 import { createRaft } from '../core/raft/raft.ts'
 import type { Raft } from '../core/raft/types.ts'
 import { createIngress, type Ingress } from '../net/balance/ingress.ts'
-import { makeSigningKeys } from '../net/secure/crypto.ts'
+import { makeExchangeKeys, makeSigningKeys } from '../net/secure/crypto.ts'
 import type { Clock } from './base/clock.ts'
 import { version } from './base/version.ts'
 import type { Executor } from './executor/executor.ts'
@@ -89,6 +89,7 @@ export async function foundCluster(
       ...makeClusterKeys(clock),
       node: {
         id: identity.nodeId,
+        keys: { worker: makeExchangeKeys().publicKey, manager: makeExchangeKeys().publicKey },
         managerAddress: identity.managerAddress,
         address: identity.address,
         availability: request.availability,
@@ -145,6 +146,7 @@ async function openNode(options: NodeOptions): Promise<OpenNode> {
   })
   const executor = options.makeExecutor(nodeId)
   const ingress = createIngress({ log, clock })
+  const incarnation = base36(clock.randomBytes(16))
   let description: NodeDescription | undefined
   const host = new ManagerHost({
     machine,
@@ -177,8 +179,16 @@ async function openNode(options: NodeOptions): Promise<OpenNode> {
     if (!machine.isReady || machine.view.get('node', nodeId) === undefined) return
     if (description === undefined) return
     const { address } = identity
-    host.dispatch({ type: 'sessionOpened', nowMs: clock.nowMs(), nodeId, description, address })
-    worker.openSession()
+    host.dispatch({
+      type: 'sessionOpened',
+      nowMs: clock.nowMs(),
+      nodeId,
+      incarnation,
+      isLocal: true,
+      description,
+      address,
+      reports: worker.reports(),
+    })
   }
   const closing = new AbortController()
   const describing = describe({ executor, clock, log, signal: closing.signal }, (said) => {

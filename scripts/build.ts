@@ -19,7 +19,7 @@ import { type Architecture, architectures, isThere, must, strippedNode } from '.
 const root = join(import.meta.dirname, '..')
 const dist = join(root, 'dist')
 const bytesMax = 120_000_000
-const nodeFlags = ['--disable-warning=ExperimentalWarning', '--expose-gc']
+const nodeFlags = ['--disable-warning=ExperimentalWarning', '--expose-gc', '--']
 
 interface Built {
   readonly main: string
@@ -126,7 +126,8 @@ async function makeExecutable(plan: {
     executable: node,
     disableExperimentalSEAWarning: true,
     useCodeCache: !isForeign || emulator !== undefined,
-    execArgv: nodeFlags,
+    // What follows is the agent's, also what looks like a flag of Node's (--env-file).
+    execArgv: [...nodeFlags, '--'],
     execArgvExtension: 'none',
     assets: plan.built.assets,
   }

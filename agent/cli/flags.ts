@@ -48,7 +48,7 @@ const kinds = {
   map: { shown: 'map' },
   strings: { shown: 'strings', check: parseCsv },
   ipNetSlice: { shown: 'ipNetSlice', check: checkAddressRange },
-  ipSlice: { shown: 'ipSlice', check: checkIpSlice },
+  ipSlice: { shown: 'strings', check: checkIpSlice },
   command: { shown: 'command', check: splitWords },
   credentialSpec: { shown: 'credential-spec', check: parseCredentialSpec },
   mount: { shown: 'mount', check: (text) => parseMount(text, '/') },

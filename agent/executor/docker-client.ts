@@ -1,8 +1,8 @@
 // Docker's API over its unix socket: the only file that knows undici.
 //
-// Two pools of connections to one socket. Quick calls (inspect, create, list) share a few that stay
-// open. Whatever may last (events, logs, pulls, a stop that takes its grace) gets a connection of
-// its own from the second pool, so that twenty slow stops never hold up one inspect.
+// Two pools of connections to one socket. Quick calls (inspect, list) share a few that stay open.
+// Whatever may last (events, logs, pulls, a start, a stop that takes its grace) gets a connection
+// of its own from the second pool, so that twenty slow stops never hold up one inspect.
 //
 // undici is loaded at the first call, and of it only the pool and `request`: 53-75 ms and 8 MB of
 // private memory here, as much as node:http, where the whole package takes 93-194 ms and 14 MB.
@@ -60,12 +60,12 @@ export class DockerClient {
 
   /** A call whose answer is short: its JSON, or undefined for an empty one. */
   async call(request: EngineRequest, signal: AbortSignal): Promise<unknown> {
-    return parseAnswer(await this.#send('quick', request, signal), request.method)
+    return await this.#answer(await this.#send('quick', request, signal), request, signal)
   }
 
-  /** As `call`, for one that may take as long as it likes (stop, remove). */
+  /** As `call`, for one that may take as long as it likes (create, start, stop, remove). */
   async slowCall(request: EngineRequest, signal: AbortSignal): Promise<unknown> {
-    return parseAnswer(await this.#send('slow', request, signal), request.method)
+    return await this.#answer(await this.#send('slow', request, signal), request, signal)
   }
 
   /** An answer that goes on; it ends with the signal, or when its reader returns. */
@@ -82,7 +82,7 @@ export class DockerClient {
   async engineVersion(signal: AbortSignal): Promise<string> {
     if (this.#engineVersion !== undefined) return this.#engineVersion
     const answer = await this.#request('quick', { method: 'GET', path: '/_ping' }, signal)
-    await answer.body.text()
+    await answer.body.dump()
     const offered = answer.headers['api-version']
     const version = typeof offered === 'string' && offered !== '' ? offered : versionMin
     if (compareVersions(version, versionMin) < 0) {
@@ -142,6 +142,20 @@ export class DockerClient {
     }
   }
 
+  async #answer(
+    answer: Dispatcher.ResponseData,
+    { method, path }: EngineRequest,
+    signal: AbortSignal,
+  ): Promise<unknown> {
+    const body = await answer.body.text().catch((error: unknown) => {
+      throw this.#failure(error, signal)
+    })
+    const value = parseJson(body)
+    if (body === '' || value !== undefined) return value
+    const start = body.slice(0, 80)
+    throw new CodedError('engine', `${method} ${path}: the engine's answer is no JSON: ${start}`)
+  }
+
   async *#read(body: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<Uint8Array> {
     try {
       yield* body
@@ -171,7 +185,9 @@ export class DockerClient {
   }
 
   async #refusal(answer: Dispatcher.ResponseData, request: EngineRequest): Promise<CodedError> {
-    const words = text(record(parseJson(await readError(answer.body)))['message'])
+    // A refusal whose words are cut off is still one.
+    const body = await readError(answer.body).catch(() => '')
+    const words = text(record(parseJson(body))['message'])
     return new CodedError(
       codeOf(answer.statusCode),
       words || `${request.method} ${request.path}: the engine answered ${answer.statusCode}`,
@@ -203,14 +219,6 @@ async function open(socketPath: string): Promise<Opened> {
     }),
     request: (pool, options) => request.call(pool, options),
   }
-}
-
-async function parseAnswer(answer: Dispatcher.ResponseData, method: string): Promise<unknown> {
-  const body = await answer.body.text()
-  if (body === '') return undefined
-  const value = parseJson(body)
-  if (value !== undefined) return value
-  throw new CodedError('engine', `${method}: the engine's answer is no JSON: ${body.slice(0, 80)}`)
 }
 
 async function readError(body: AsyncIterable<Uint8Array>): Promise<string> {

@@ -119,7 +119,7 @@ class DockerExecutor {
     pullFailure: string | undefined,
   ): Promise<string> {
     try {
-      const answer = await this.#client.call(
+      const answer = await this.#client.slowCall(
         {
           method: 'POST',
           path: '/containers/create',
@@ -175,9 +175,12 @@ class DockerExecutor {
 
   async #start(task: Task, signal: AbortSignal): Promise<Started> {
     const id = await this.#idOf(task.id, signal)
+    const before = await this.#mustInspect(task.id, id, signal)
+    // The engine would run an ended one again; a task runs once.
+    if (before.state !== 'created') return before.started
     await this.#starts.run(async () => {
       try {
-        await this.#client.call({ method: 'POST', path: `/containers/${id}/start` }, signal)
+        await this.#client.slowCall({ method: 'POST', path: `/containers/${id}/start` }, signal)
       } catch (error) {
         if (!(error instanceof CodedError) || error.code === 'unavailable') throw error
         throw new CodedError('engine', `starting container failed: ${error.message}`, {

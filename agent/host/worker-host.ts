@@ -66,9 +66,9 @@ export class WorkerHost {
     this.#dispatch({ type: 'assigned', nowMs: this.#nowMs(), assignments })
   }
 
-  /** A session is open: everything is reported anew. */
-  openSession(): void {
-    this.#dispatch({ type: 'sessionOpened', nowMs: this.#nowMs() })
+  /** What there is to say of all tasks: a session opens with it. */
+  reports(): readonly TaskReport[] {
+    return this.#options.machine.reports()
   }
 
   /** Gives up what runs; containers are left as they are. */

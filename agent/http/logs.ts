@@ -7,33 +7,41 @@
 
 import { CodedError, formatError } from '../../core/base/error.ts'
 import type { TaskId } from '../../core/base/id.ts'
+import { isEnded, stateRank, type Task } from '../../core/object/task.ts'
 import { findService, findTask } from '../../core/store/query.ts'
+import type { View } from '../../core/store/view.ts'
 import type { LogOptions } from '../executor/executor.ts'
 import type { TaskLogEntry } from './backend.ts'
 import { type Call, isOn, param } from './call.ts'
 import { readTime } from './events.ts'
 import { isOlder } from './version.ts'
 
-/** GET /services/{id}/logs: of all its tasks, those of the past too. */
+/**
+ * GET /services/{id}/logs: of all its tasks, those of the past too; with `follow` also of those to
+ * come, until the service is removed.
+ */
 export async function serviceLogs(call: Call): Promise<void> {
   const options = readOptions(call)
   const view = await call.api.backend.read()
-  const service = findService(view, param(call))
-  const tasks = [...view.tasksOfService(service.id)]
+  const { id, spec } = findService(view, param(call))
   await streamLogs(call, {
     options,
-    serviceOf: new Map(tasks.map((task) => [task.id, service.id])),
-    isTerminal: service.spec.task.container.tty === true,
+    tasks: view.tasksOfService(id),
+    isWanted: (task) => task.serviceId === id,
+    isOver: (now) => now.get('service', id) === undefined,
+    isTerminal: spec.task.container.tty === true,
   })
 }
 
-/** GET /tasks/{id}/logs. */
+/** GET /tasks/{id}/logs; with `follow`, until it has ended. */
 export async function taskLogs(call: Call): Promise<void> {
   const options = readOptions(call)
   const task = findTask(await call.api.backend.read(), param(call))
   await streamLogs(call, {
     options,
-    serviceOf: new Map([[task.id, task.serviceId]]),
+    tasks: [task],
+    isWanted: ({ id }) => id === task.id,
+    isOver: (now) => isEnded(now.get('task', task.id)?.status.state ?? 'remove'),
     isTerminal: task.spec.container.tty === true,
   })
 }
@@ -70,38 +78,100 @@ function readTail(text: string): number | undefined {
 
 interface LogRequest {
   readonly options: LogOptions
-  /** The tasks, with the service of each. */
-  readonly serviceOf: ReadonlyMap<TaskId, string>
+  /** Those there are now. */
+  readonly tasks: readonly Task[]
+  /** True for a task that belongs to the stream, now or later. */
+  readonly isWanted: (task: Task) => boolean
+  /** True when nothing can come any more but what is being read. */
+  readonly isOver: (now: View) => boolean
   readonly isTerminal: boolean
 }
 
 async function streamLogs(call: Call, asked: LogRequest): Promise<void> {
-  const { options, serviceOf, isTerminal } = asked
   const { response, signal } = call
-  const isMultiplexed = !isTerminal && !isOlder(call.version, '1.42')
+  const isMultiplexed = !asked.isTerminal && !isOlder(call.version, '1.42')
   const subtype = isMultiplexed ? 'multiplexed-stream' : 'raw-stream'
   response.writeHead(200, { 'Content-Type': `application/vnd.docker.${subtype}` })
   // The client waits for the head although nothing may be logged for long.
   response.flushHeaders()
+  try {
+    if (asked.options.follow) await follow(call, asked)
+    else await copyLogs(call, asked, asked.tasks)
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error
+    if (signal.aborted) return
+    const text = Buffer.from(`Error grabbing logs: ${formatError(error)}\n`)
+    response.write(asked.isTerminal ? text : frame(3, text))
+  }
+  response.end()
+}
+
+/** Writes the logs of these tasks until they end. */
+async function copyLogs(call: Call, asked: LogRequest, tasks: readonly Task[]): Promise<void> {
+  const { options, isTerminal } = asked
+  const serviceOf = new Map(tasks.map((task) => [task.id, task.serviceId]))
   const format = {
     isTerminal,
     hasTime: isOn(call, 'timestamps'),
     hasDetails: isOn(call, 'details'),
   }
-  try {
-    for await (const entry of call.api.backend.logs([...serviceOf.keys()], options, signal)) {
-      if (!options[entry.stream]) continue
-      const bytes = formatEntry(entry, serviceOf.get(entry.taskId) ?? '', format)
-      if (!response.write(bytes)) await drained(call)
-      if (signal.aborted) return
-    }
-  } catch (error) {
-    if (!(error instanceof CodedError)) throw error
-    if (signal.aborted) return
-    const text = Buffer.from(`Error grabbing logs: ${formatError(error)}\n`)
-    response.write(isTerminal ? text : frame(3, text))
+  const entries = call.api.backend.logs([...serviceOf.keys()], options, call.signal)
+  for await (const entry of entries) {
+    if (call.signal.aborted) return
+    if (!options[entry.stream]) continue
+    const bytes = formatEntry(entry, serviceOf.get(entry.taskId) ?? '', format)
+    if (!call.response.write(bytes)) await drained(call)
   }
-  response.end()
+}
+
+/** Writes logs as they come, those of tasks that begin later too. */
+async function follow(client: Call, asked: LogRequest): Promise<void> {
+  const { backend } = client.api
+  const stop = new AbortController()
+  const call = { ...client, signal: AbortSignal.any([client.signal, stop.signal]) }
+  const { promise, resolve, reject } = Promise.withResolvers<void>()
+  const followed = new Set<TaskId>()
+  let reading = 0
+  const endIfOver = async (): Promise<void> => {
+    if (reading === 0 && asked.isOver(await backend.read()) && reading === 0) resolve()
+  }
+  const begin = (tasks: readonly Task[], options: LogOptions): void => {
+    const fresh = tasks.filter(
+      (task) => asked.isWanted(task) && hasBegun(task) && !followed.has(task.id),
+    )
+    if (fresh.length === 0) return
+    for (const task of fresh) followed.add(task.id)
+    reading += 1
+    copyLogs(call, { ...asked, options }, fresh)
+      .finally(() => {
+        reading -= 1
+      })
+      .then(endIfOver)
+      .catch(reject)
+  }
+  // A task that begins from now on is shown from its first line.
+  const { tail: _, ...fromStart } = asked.options
+  const unwatch = backend.watch((applied) => {
+    begin(
+      applied.flatMap(({ after }) => (after?.kind === 'task' ? [after] : [])),
+      fromStart,
+    )
+    endIfOver().catch(reject)
+  })
+  call.signal.addEventListener('abort', () => resolve(), { once: true })
+  try {
+    begin(asked.tasks, asked.options)
+    endIfOver().catch(reject)
+    await promise
+  } finally {
+    unwatch()
+    stop.abort()
+  }
+}
+
+/** True once there is a container that may have written something. */
+function hasBegun(task: Task): boolean {
+  return stateRank(task.status.state) >= stateRank('running')
 }
 
 /** Resolves when the client has read enough, or has gone. */

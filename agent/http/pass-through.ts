@@ -44,6 +44,11 @@ export async function passThrough(
   call.on('response', (answer) => {
     answered = answer
     engine.noteVersion(headerText(answer.headers['api-version']))
+    if (isUnframed(answer)) {
+      // Raw bytes until the connection ends, as attach without an upgrade has them.
+      response.useChunkedEncodingByDefault = false
+      response.shouldKeepAlive = false
+    }
     response.writeHead(answer.statusCode ?? 502, answer.statusMessage, backward(answer))
     response.flushHeaders()
     answer.pipe(response)
@@ -74,6 +79,11 @@ export async function passThrough(
 function hasBody(request: IncomingMessage): boolean {
   const { headers } = request
   return headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0'
+}
+
+/** True for an answer whose length nothing tells but its end. */
+function isUnframed({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] === undefined && headers['content-length'] === undefined
 }
 
 /** Lets the client see the answer although it is still sending, then closes. */

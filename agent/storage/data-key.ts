@@ -3,7 +3,7 @@
 // unneeded one can be told.
 
 import { CodedError } from '../../core/base/error.ts'
-import { keyBytes, randomBytes, sha256 } from '../../net/secure/crypto.ts'
+import { freshBytes, keyBytes, sha256 } from '../../net/secure/crypto.ts'
 
 /** `id` is 16 hex digits of the key's digest; it gives nothing away. */
 export interface DataKey {
@@ -16,7 +16,7 @@ export type DataKeys = readonly [DataKey, ...DataKey[]]
 
 /** A new random data key. */
 export function makeDataKey(): DataKey {
-  return asDataKey(randomBytes(keyBytes))
+  return asDataKey(freshBytes(keyBytes))
 }
 
 /** The data key of 32 known bytes. */

@@ -17,10 +17,10 @@
 import { CodedError } from '../../core/base/error.ts'
 import {
   exchangePublicKey,
+  freshBytes,
   type KeyPair,
   keyBytes,
   makeExchangeKeys,
-  randomBytes,
   signingPublicKey,
 } from '../../net/secure/crypto.ts'
 import { asDataKey, type DataKeys, makeDataKey } from './data-key.ts'
@@ -61,7 +61,7 @@ export interface KeyPlace {
 
 /** A new unlock key: 32 random bytes. */
 export function makeUnlockKey(): Uint8Array {
-  return randomBytes(keyBytes)
+  return freshBytes(keyBytes)
 }
 
 /** The text that a user keeps in a password manager. */

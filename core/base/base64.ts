@@ -6,16 +6,18 @@ const digitValue = new Map([...alphabet].map((digit, value) => [digit.charCodeAt
 
 /** Bytes to text. */
 export function encodeBase64(data: Uint8Array): string {
-  const parts: string[] = []
+  let text = ''
   for (let at = 0; at < data.length; at += 3) {
     const left = data.length - at
     const bits = ((data[at] ?? 0) << 16) | ((data[at + 1] ?? 0) << 8) | (data[at + 2] ?? 0)
-    const digits = [18, 12, 6, 0].map((shift) => alphabet[(bits >> shift) & 63])
-    if (left < 3) digits[3] = '='
-    if (left < 2) digits[2] = '='
-    parts.push(digits.join(''))
+    text += digit(bits >> 18) + digit(bits >> 12)
+    text += (left > 1 ? digit(bits >> 6) : '=') + (left > 2 ? digit(bits) : '=')
   }
-  return parts.join('')
+  return text
+}
+
+function digit(bits: number): string {
+  return alphabet[bits & 63] ?? ''
 }
 
 /** Text to bytes; undefined for a text that is not base64. */

@@ -18,7 +18,7 @@ export const errorCodes = {
   conflict: { status: 409, meaning: 'the state forbids it' },
   'already-exists': { status: 409, rpc: 'AlreadyExists', meaning: 'the name is taken' },
   'failed-precondition': {
-    status: 409,
+    status: 400,
     rpc: 'FailedPrecondition',
     meaning: 'not in the present state',
   },

@@ -22,6 +22,11 @@ export const limits = {
   /** Certificates that live less than an hour would be renewed all the time. */
   certificateExpiryNsMin: 3_600_000_000_000,
   portMax: 65_535,
+  /** The data path port is one of IANA's registered ports. */
+  dataPathPortMin: 1_024,
+  dataPathPortMax: 49_151,
+  /** A /29 has 8 addresses: fewer leave none for tasks. */
+  subnetSizeMax: 29,
 
   /** The JSON of one service spec: it is copied into each of its tasks. */
   serviceSpecBytesMax: 1024 * 1024,

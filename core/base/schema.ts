@@ -51,7 +51,7 @@ export function rootPath(text: string, unknown?: string[]): Path {
 }
 
 /** The path of a named part. */
-export function childPath(path: Path, key: string): Path {
+function childPath(path: Path, key: string): Path {
   const text = path.text === '' ? key : `${path.text}.${key}`
   return path.unknown === undefined ? { text } : { text, unknown: path.unknown }
 }

@@ -31,8 +31,11 @@ export function initCluster(
     kind: 'node',
     id: command.node.id,
     spec: { labels: {}, role: 'manager', availability: command.node.availability },
+    keys: command.node.keys,
+    generation: 1,
     status: { state: 'unknown', address: command.node.address },
     managerAddress: command.node.managerAddress,
+    memberId: command.node.id,
   })
   return { id: command.node.id, warnings: [] }
 }

@@ -6,7 +6,7 @@
 
 import type { ClusterId, NodeId, ServiceId, TaskId } from '../base/id.ts'
 import type { ClusterKey, ClusterSpec, JoinSecrets } from '../object/cluster.ts'
-import type { NodeDescription, NodeSpec, NodeState } from '../object/node.ts'
+import type { NodeDescription, NodeKeys, NodeRole, NodeSpec, NodeState } from '../object/node.ts'
 import type { ServiceSpec } from '../object/service.ts'
 import type { TaskStatus } from '../object/task.ts'
 
@@ -19,6 +19,7 @@ export type Command =
       readonly joinSecrets: JoinSecrets
       readonly node: {
         readonly id: NodeId
+        readonly keys: Required<NodeKeys>
         readonly managerAddress: string
         readonly address: string
         readonly availability: NodeSpec['availability']
@@ -40,12 +41,24 @@ export type Command =
       readonly version: number
       readonly spec: NodeSpec
     }
+  /** A newcomer with a good token: which one it was says what it may become. */
+  | {
+      readonly type: 'node.join'
+      readonly id: NodeId
+      readonly role: NodeRole
+      readonly keys: NodeKeys
+      readonly managerAddress?: string
+      readonly address: string
+      readonly availability: NodeSpec['availability']
+    }
   | { readonly type: 'node.remove'; readonly id: NodeId; readonly force: boolean }
   | {
       readonly type: 'node.describe'
       readonly id: NodeId
       readonly description: NodeDescription
       readonly address: string
+      /** Given by a node that is to be a manager and has made its key. */
+      readonly manager?: { readonly key: Uint8Array; readonly address: string }
     }
   | {
       readonly type: 'node.state'

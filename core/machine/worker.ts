@@ -8,7 +8,7 @@ import type { Note } from '../base/note.ts'
 import type { TaskReport } from '../command/command.ts'
 import type { Assignments } from '../dispatch/protocol.ts'
 import type { PortProtocol } from '../object/service.ts'
-import { isEnded, stateRank, type Task, type TaskStatus } from '../object/task.ts'
+import { isEnded, stateRank, type Task } from '../object/task.ts'
 import {
   adopt,
   begin,
@@ -29,8 +29,6 @@ import {
 
 export type WorkerEvent =
   | { readonly type: 'assigned'; readonly nowMs: number; readonly assignments: Assignments }
-  /** The session is open (again): the manager wants to hear everything. */
-  | { readonly type: 'sessionOpened'; readonly nowMs: number }
   /** The engine answers; these are its containers of ours. */
   | {
       readonly type: 'listed'
@@ -86,9 +84,9 @@ export class WorkerMachine {
   #found: ReadonlyMap<TaskId, ContainerFacts> = new Map()
   #served = ''
 
-  /** Status of each task, as last reported. */
-  statuses(): ReadonlyMap<TaskId, TaskStatus> {
-    return new Map([...this.#drivers].map(([id, driver]) => [id, driver.status]))
+  /** What there is to say of all tasks: a session opens with it. */
+  reports(): readonly TaskReport[] {
+    return [...this.#drivers.values()].map(({ task, status }) => ({ id: task.id, status }))
   }
 
   step(event: WorkerEvent): readonly WorkerEffect[] {
@@ -96,7 +94,7 @@ export class WorkerMachine {
     const before = new Map(this.#drivers)
     this.#take(event, effects)
     if (this.#isConnected) this.#advance(event.nowMs, effects)
-    const reports = this.#changed(before, event.type === 'sessionOpened')
+    const reports = this.#changed(before)
     if (reports.length > 0) {
       effects.push({ type: 'report', reports, isUrgent: reports.some(isUrgent) })
     }
@@ -108,8 +106,6 @@ export class WorkerMachine {
     switch (event.type) {
       case 'assigned':
         this.#assign(event.assignments, event.nowMs, effects)
-        return
-      case 'sessionOpened':
         return
       case 'listed':
         this.#isConnected = true
@@ -193,10 +189,10 @@ export class WorkerMachine {
     }
   }
 
-  /** Reports for tasks whose status is not what it was; for all of them if asked. */
-  #changed(before: ReadonlyMap<TaskId, Driver>, isAll: boolean): TaskReport[] {
+  /** Reports for tasks whose status is not what it was. */
+  #changed(before: ReadonlyMap<TaskId, Driver>): TaskReport[] {
     return [...this.#drivers.values()]
-      .filter((driver) => isAll || before.get(driver.task.id)?.status !== driver.status)
+      .filter((driver) => before.get(driver.task.id)?.status !== driver.status)
       .filter((driver) => driver.status !== driver.task.status)
       .map((driver) => ({ id: driver.task.id, status: driver.status }))
   }

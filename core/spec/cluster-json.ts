@@ -13,7 +13,6 @@ import {
   type Codec,
   durationNs,
   given,
-  int,
   int64,
   labels,
   object,
@@ -29,6 +28,7 @@ import {
 import type { Cluster, ClusterSpec } from '../object/cluster.ts'
 import { driverJson, formatMeta } from './common-json.ts'
 import { formatTls, type TlsInfo } from './node-json.ts'
+import { validateCluster, validateSwarmInit } from './validate.ts'
 
 type Part<K extends keyof ClusterSpec> = ClusterSpec[K]
 
@@ -228,25 +228,28 @@ const availabilityJson = word(['active', 'pause', 'drain'], {
   refuse: (text) => `invalid Availability: "${text}"`,
 })
 
-const port = int({ min: 0, max: 65_535 })
-
 const initJson = object<Omit<SwarmInit, 'spec'> & { readonly spec: Sent }>({
   listenAddress: unlessZero('ListenAddr', string),
   advertiseAddress: unlessZero('AdvertiseAddr', string),
   dataPathAddress: unlessZero('DataPathAddr', string),
-  dataPathPort: unlessZero('DataPathPort', port),
+  dataPathPort: unlessZero('DataPathPort', uint32),
   defaultAddressPool: always('DefaultAddrPool', strings, []),
-  subnetSize: unlessZero('SubnetSize', int({ min: 0, max: 128 })),
+  subnetSize: unlessZero('SubnetSize', uint32),
   forceNewCluster: always('ForceNewCluster', boolean, false),
   availability: always('Availability', availabilityJson, 'active'),
   autoLockManagers: always('AutoLockManagers', boolean, false),
   spec: whole('Spec', sentJson),
 })
 
-/** The body of POST /swarm/init; its spec is laid over the defaults. Throws bad-request. */
+/**
+ * The body of POST /swarm/init; its spec is laid over the defaults. Throws bad-request, and what
+ * validateSwarmInit and validateCluster throw: nothing has been made yet that could be left behind.
+ */
 export function parseSwarmInit(body: unknown, defaults: ClusterSpec): SwarmInit {
   const request = parseAs(initJson, body)
   const spec = lay(request.spec, defaults)
+  validateSwarmInit(request)
+  validateCluster(spec)
   const autoLockManagers = request.autoLockManagers || spec.encryption.autoLockManagers
   return {
     ...request,

@@ -46,11 +46,6 @@ function parseConstraint(text: string): Constraint {
   return { key, operator, value }
 }
 
-/** "KEY==VALUE", for messages. */
-export function formatConstraint({ key, operator, value }: Constraint): string {
-  return `${key}${operator}${value}`
-}
-
 /** Key -> what a node has for it. Labels are looked up by prefix. */
 const readerOf: Readonly<Record<string, (node: Node) => string>> = {
   'node.id': (node) => node.id,
@@ -65,10 +60,21 @@ const labelsOf: Readonly<Record<string, (node: Node) => Labels>> = {
   'engine.labels.': (node) => node.description?.engine.labels ?? {},
 }
 
-/** True for a key that a node can have; no node matches a constraint with another one. */
-export function isKnownKey(key: string): boolean {
+/**
+ * Why no node at all can match, with `==` as with `!=`: a key that nodes do not have, an address
+ * that is none. Swarm takes these and lets the tasks wait for ever.
+ */
+export function findHopeless({ key, value }: Constraint): string | undefined {
   const folded = key.toLowerCase()
-  return folded === 'node.ip' || Object.hasOwn(readerOf, folded) || labelPrefix(key) !== undefined
+  if (folded === 'node.ip') {
+    const isAddress = parseIp(value) !== undefined || parseCidr(value) !== undefined
+    return isAddress ? undefined : `'${value}' is neither an address nor a subnet`
+  }
+  if (Object.hasOwn(readerOf, folded) || labelPrefix(key) !== undefined) return undefined
+  const known = ['node.ip', ...Object.keys(readerOf), ...Object.keys(labelsOf)].map((name) =>
+    name.endsWith('.') ? `${name}NAME` : name,
+  )
+  return `no node has '${key}'; nodes have ${known.sort().join(', ')}`
 }
 
 /** True if all constraints hold on the node. */

@@ -95,7 +95,7 @@ const updateJson = object<UpdateConfig>({
   ),
 })
 
-export const endpointSpecJson: Codec<EndpointSpec> = object<EndpointSpec>({
+const endpointSpecJson: Codec<EndpointSpec> = object<EndpointSpec>({
   mode: always(
     'Mode',
     word(['vip', 'dnsrr'], {

@@ -22,13 +22,6 @@ const rows: readonly Row[] = [
     isAsked: (spec) => spec.task.networks.some(({ target }) => !isNodeLocal(target)),
   },
   {
-    flag: '--mode global',
-    field: 'Mode.Global',
-    sentence:
-      'global services are not available in this version of the agent; use --replicas with --replicas-max-per-node 1',
-    isAsked: (spec) => spec.mode.type === 'global',
-  },
-  {
     flag: '--mode replicated-job',
     field: 'Mode.ReplicatedJob',
     sentence:

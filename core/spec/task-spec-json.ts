@@ -84,8 +84,7 @@ const preferencesJson: Codec<readonly Preference[]> = mapped(array(preferenceJso
   format: (list) => list.map((spread) => ({ spread })),
 })
 
-/** As a node describes its platform, or a service asks for one. */
-export const platformJson: Codec<Partial<Platform>> = object<Partial<Platform>>({
+const platformJson = object<Partial<Platform>>({
   architecture: unlessZero('Architecture', string),
   os: unlessZero('OS', string),
 })

@@ -23,7 +23,7 @@ import type {
   TaskSpec,
   UpdateConfig,
 } from '../object/service.ts'
-import { parseConstraints } from './constraint.ts'
+import { findHopeless, parseConstraints } from './constraint.ts'
 import { parseImage } from './image.ts'
 import { invalid, type Problem, throwFirst } from './problem.ts'
 import { checkAnnotations, checkLabels } from './validate.ts'
@@ -166,7 +166,10 @@ function* checkRestart(restart: RestartPolicy | undefined): Problems {
 function* checkConstraints(constraints: readonly string[]): Problems {
   for (const [index, text] of constraints.entries()) {
     try {
-      parseConstraints([text])
+      const why = parseConstraints([text]).map(findHopeless)[0]
+      if (why !== undefined) {
+        yield invalid(`${template}.Placement.Constraints[${index}]`, `constraint ${text}: ${why}`)
+      }
     } catch (error) {
       if (!(error instanceof CodedError)) throw error
       yield invalid(`${template}.Placement.Constraints[${index}]`, error.message)

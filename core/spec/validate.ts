@@ -1,7 +1,7 @@
 // The rules of everything but services: names, labels, nodes, the cluster, networks, secrets and
 // configs, in Swarm's order and words.
 
-import { containsIp, formatCidr, overlaps, parseCidr, parseIp } from '../base/address.ts'
+import { type Cidr, containsIp, formatCidr, overlaps, parseCidr, parseIp } from '../base/address.ts'
 import { limits } from '../base/limits.ts'
 import { formatDuration } from '../base/time.ts'
 import type { ClusterSpec } from '../object/cluster.ts'
@@ -96,6 +96,49 @@ function* checkCluster(spec: ClusterSpec): Problems {
   }
   if (spec.raft.snapshotInterval < limits.snapshotIntervalMin) {
     yield invalid('Spec.Raft.SnapshotInterval', 'snapshot interval must be 1 entry or more')
+  }
+}
+
+interface SwarmInit {
+  readonly defaultAddressPool: readonly string[]
+  readonly subnetSize?: number
+  readonly dataPathPort?: number
+}
+
+/** Throws the first rule that a new cluster's addresses or port break, as bad-request. */
+export function validateSwarmInit(init: SwarmInit): void {
+  throwFirst(checkInit(init))
+}
+
+const builtinPool = ['10.0.0.0/8']
+const subnetSizeDefault = 24
+
+function* checkInit({ defaultAddressPool, subnetSize, dataPathPort }: SwarmInit): Problems {
+  const bad = (path: string, message: string): Problem => ({ code: 'bad-request', path, message })
+  const size = subnetSize ?? subnetSizeDefault
+  if (size > limits.subnetSizeMax) yield bad('SubnetSize', `subnet size is out of range: ${size}`)
+  const earlier: Cidr[] = []
+  const pools = defaultAddressPool.length === 0 ? builtinPool : defaultAddressPool
+  for (const [index, text] of pools.entries()) {
+    const path = `DefaultAddrPool[${index}]`
+    const pool = parseCidr(text)
+    if (pool === undefined) {
+      yield bad(path, `invalid base pool ${text}: invalid CIDR address: ${text}`)
+      continue
+    }
+    if (size < pool.prefix) {
+      yield bad(path, `invalid CIDR: "${text}". Subnet size is too small for pool: ${size}`)
+    }
+    const other = earlier.find((each) => overlaps(each, pool))
+    if (other !== undefined) {
+      yield bad(path, `base pools ${formatCidr(other)} and ${text} overlap: remove one of them`)
+    }
+    earlier.push(pool)
+  }
+  const [least, most] = [limits.dataPathPortMin, limits.dataPathPortMax]
+  if (dataPathPort !== undefined && (dataPathPort < least || dataPathPort > most)) {
+    const message = `Datapath port number is not in valid range (${least}-${most}) : ${dataPathPort}`
+    yield bad('DataPathPort', message)
   }
 }
 

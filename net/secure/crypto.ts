@@ -24,7 +24,7 @@ import {
   type KeyObject,
   sign as opensslSign,
   verify as opensslVerify,
-  randomBytes as randomBuffer,
+  randomBytes,
   timingSafeEqual,
 } from 'node:crypto'
 import nacl from 'tweetnacl'
@@ -46,15 +46,15 @@ export interface KeyPair {
   readonly privateKey: Uint8Array
 }
 
-/** Random bytes of the operating system. */
-export function randomBytes(count: number): Uint8Array {
-  return new Uint8Array(randomBuffer(count))
+/** Random bytes of the operating system, for keys and nonces. */
+export function freshBytes(count: number): Uint8Array {
+  return new Uint8Array(randomBytes(count))
 }
 
 /** Seals at rest: XSalsa20-Poly1305 with a random nonce in front. */
 export function seal(key: Uint8Array, plain: Uint8Array): Uint8Array {
   assert(key.length === keyBytes, 'a key to seal with has 32 bytes')
-  const nonce = randomBytes(sealNonceBytes)
+  const nonce = freshBytes(sealNonceBytes)
   const box = nacl.secretbox(plain, nonce, key)
   const sealed = new Uint8Array(sealNonceBytes + box.length)
   sealed.set(nonce)

@@ -22,6 +22,8 @@ import type { View } from '../../../core/store/view.ts'
 export interface MemoryBackend extends Backend {
   /** What tasks have logged. */
   readonly written: TaskLogEntry[]
+  /** True: each task that starts logs a line, `started`. */
+  isTalkative: boolean
   /** Set to make reads and writes fail, as without a leader. */
   failure: CodedError | undefined
 }
@@ -48,7 +50,7 @@ export function createMemoryBackend(): MemoryBackend {
     return answer
   }
   const run = (command: Command): CommandAnswer =>
-    commit((draft) => runCommand(draft, command, { random }))
+    commit((draft) => runCommand(draft, command, { random, hasQuorumWithout: () => true }))
 
   /** The worker: each task goes where it is wanted, in one step. */
   const work = (): void => {
@@ -69,6 +71,12 @@ export function createMemoryBackend(): MemoryBackend {
         }
         return [{ id: task.id, status }]
       })
+      for (const task of store.committed.all('task')) {
+        if (!backend.isTalkative || moved.every(({ id }) => id !== task.id)) continue
+        if (written.some(({ taskId }) => taskId === task.id)) continue
+        const time = '2026-01-01T00:00:00.000000000Z'
+        written.push(logged(task, { stream: 'stdout', time, text: 'started' }))
+      }
       if (moved.length === 0 || nodeId === undefined) return
       run({ type: 'tasks.report', nodeId, reports: moved })
     }
@@ -90,6 +98,7 @@ export function createMemoryBackend(): MemoryBackend {
       joinSecrets: { worker: 'w'.repeat(25), manager: 'm'.repeat(25) },
       node: {
         id: nodeId,
+        keys: { worker: new Uint8Array(32), manager: new Uint8Array(32) },
         managerAddress: '127.0.0.1:2377',
         address: '127.0.0.1',
         availability: request.availability,
@@ -116,6 +125,7 @@ export function createMemoryBackend(): MemoryBackend {
 
   const backend: MemoryBackend = {
     written,
+    isTalkative: false,
     failure: undefined,
     state: (): LocalState => ({
       state: nodeId === undefined ? 'inactive' : 'active',
@@ -157,7 +167,7 @@ export function createMemoryBackend(): MemoryBackend {
     },
     logs: async function* (tasks, options) {
       const wanted = written.filter((entry) => tasks.includes(entry.taskId))
-      yield* options.tail === undefined ? wanted : wanted.slice(-options.tail || wanted.length)
+      yield* options.tail === undefined ? wanted : wanted.slice(wanted.length - options.tail)
     },
     secretBytes: (count) => crypto.getRandomValues(new Uint8Array(count)),
     nowMs: () => Date.now(),

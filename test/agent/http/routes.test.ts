@@ -1,7 +1,9 @@
 // The routes of the cluster, asked over the socket: what clients see, word for word.
 
+import { type IncomingMessage, request } from 'node:http'
 import t from 'tap'
 import { CodedError } from '../../../core/base/error.ts'
+import { waitFor } from '../../support/wait.ts'
 import { type Json, serviceBody, startApi, startCluster } from './api.ts'
 import { logged } from './memory-backend.ts'
 
@@ -261,6 +263,31 @@ t.test('logs are frames with the source of each line', async (t) => {
     message: 'negative tail values not supported',
   })
   t.equal((await api.ask('GET', '/services/no/logs?stdout=1')).status, 404)
+})
+
+t.test('followed logs show tasks that begin later, and end with the service', async (t) => {
+  const api = await startCluster()
+  t.teardown(api.close)
+  api.backend.isTalkative = true
+  await api.ask('POST', '/services/create', serviceBody('web', 1))
+  await api.ask('POST', '/services/create', serviceBody('api', 1))
+  const answer = await new Promise<IncomingMessage>((resolve) => {
+    const path = '/services/web/logs?stdout=1&follow=1&tail=0'
+    request({ socketPath: api.socket, path }, resolve).end()
+  })
+  let text = ''
+  answer.on('data', (chunk: Buffer) => {
+    text += chunk.toString()
+  })
+  const count = (): number => text.split('started').length - 1
+  const { Version } = await api.json('GET', '/services/web')
+  const path = `/services/web/update?version=${Version.Index}`
+  t.equal((await api.ask('POST', path, serviceBody('web', 3))).status, 200)
+  const within = { timeoutMs: 5_000, everyMs: 5 }
+  await waitFor({ what: 'lines of two more tasks', ...within }, () => count() >= 2)
+  await api.ask('DELETE', '/services/web')
+  await waitFor({ what: 'end of the stream', ...within }, () => answer.complete)
+  t.equal(count(), 2, 'of the new tasks from their first line, of the old one nothing')
 })
 
 t.test('requests that are not ours say that there is no engine', async (t) => {

@@ -149,13 +149,37 @@ t.test('init, join and unlock are read as the docker CLI sends them', async (t) 
     autoLockManagers: true,
     spec: { ...defaultClusterSpec, encryption: { autoLockManagers: true } },
   })
-  t.throws(() => parseSwarmInit({ DataPathPort: 70_000 }, defaultClusterSpec), {
-    message: 'DataPathPort: must be a whole number of 0 to 65535, is 70000',
-  })
   t.strictSame(parseSwarmJoin({ RemoteAddrs: ['a:1'], JoinToken: 'T' }), {
     remoteAddresses: ['a:1'],
     joinToken: 'T',
     availability: 'active',
   })
   t.equal(parseSwarmUnlock({ UnlockKey: 'k' }), 'k')
+})
+
+t.test('a new cluster has sound addresses and a sound port', async (t) => {
+  const cases: readonly (readonly [object, string])[] = [
+    [{ DefaultAddrPool: ['x'] }, 'invalid base pool x: invalid CIDR address: x'],
+    [{ SubnetSize: 30 }, 'subnet size is out of range: 30'],
+    [
+      { DefaultAddrPool: ['10.0.0.0/28'] },
+      'invalid CIDR: "10.0.0.0/28". Subnet size is too small for pool: 24',
+    ],
+    [{ SubnetSize: 3 }, 'invalid CIDR: "10.0.0.0/8". Subnet size is too small for pool: 3'],
+    [
+      { DefaultAddrPool: ['10.0.0.0/8', '10.1.0.0/16'] },
+      'base pools 10.0.0.0/8 and 10.1.0.0/16 overlap: remove one of them',
+    ],
+    [{ DataPathPort: 80 }, 'Datapath port number is not in valid range (1024-49151) : 80'],
+    [{ DataPathPort: 70_000 }, 'Datapath port number is not in valid range (1024-49151) : 70000'],
+    [{ Availability: 'zz' }, 'invalid Availability: "zz"'],
+    [{ Spec: { Name: 'x' } }, 'swarm spec must be named "default"'],
+  ]
+  for (const [body, message] of cases) {
+    t.throws(() => parseSwarmInit(body, defaultClusterSpec), { code: 'bad-request', message })
+  }
+  const spec = { CAConfig: { NodeCertExpiry: 5 } }
+  t.throws(() => parseSwarmInit({ Spec: spec }, defaultClusterSpec), { code: 'invalid-argument' })
+  const pool = { DefaultAddrPool: ['10.1.0.0/16', 'fd00::/8'], SubnetSize: 26 }
+  t.equal(parseSwarmInit(pool, defaultClusterSpec).subnetSize, 26)
 })

@@ -76,6 +76,16 @@ t.test('rules that Swarm finds on the node, or not at all', async (t) => {
       want: 'invalid mount target, must be an absolute path: b',
     },
     {
+      sent: {
+        Name: 'a',
+        TaskTemplate: {
+          ContainerSpec: { Image: 'a' },
+          Placement: { Constraints: ['node.ip==x'] },
+        },
+      },
+      want: "constraint node.ip==x: 'x' is neither an address nor a subnet",
+    },
+    {
       sent: withContainer({}, { RollbackConfig: { Delay: -1 } }),
       want: 'TaskSpec: rollback-delay cannot be negative',
     },
