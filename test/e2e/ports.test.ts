@@ -50,7 +50,7 @@ t.test('one service publishes several ports, TCP and UDP, and one that was picke
   const script = 'echo page > /www/index.html; httpd -p 8080 -h /www; exec /lent/node /echo.cjs'
   await node.create(
     ...(['many', '-p', '8080:8080', '-p', '5353:5353/udp', '-p', '8080'] as const),
-    ...['-p', 'published=9001,target=8080', '--replicas', '2', '--hostname', '{{.Task.Slot}}'],
+    ...['-p', 'published=9001,target=8080', '--replicas', '2'],
     ...['--mount', lend(dirname(process.execPath), '/lent'), '--mount', lend('/usr')],
     ...['--mount', lend('/lib'), '--mount', lend('/lib64')],
     ...['--mount', lend(join(host.folder, 'echo.cjs'), '/echo.cjs')],
@@ -63,7 +63,7 @@ t.test('one service publishes several ports, TCP and UDP, and one that was picke
     seen.add(await udp(5353))
     return seen.size === 2
   })
-  t.same([...seen].sort(), ['1 bee', '2 bee'])
+  for (const answer of seen) t.match(answer, /^[0-9a-f]{12} bee$/)
   t.equal(
     await node.must('service', 'ls', '--format', '{{.Ports}}'),
     '*:8080->8080/tcp, *:9001->8080/tcp, *:30000->8080/tcp, *:5353->5353/udp',
@@ -83,12 +83,11 @@ t.test('ports come and go without a restart of the tasks', async (t) => {
   await update('--publish-add', '8081:8080')
   t.match(await answers(8081), 'version 1.0')
   t.match(await answers(8080), 'version 1.0')
-  await update('--publish-rm', '8080')
+  await update('--publish-rm', '8080') // The port of the container, as in Docker: both go.
   await refuses(8080)
-  t.match(await answers(8081), 'version 1.0')
-  await update('--publish-rm', '8080', '--publish-add', 'published=8082,target=8080')
-  t.match(await answers(8082), 'version 1.0')
   await refuses(8081)
+  await update('--publish-add', 'published=8082,target=8080')
+  t.match(await answers(8082), 'version 1.0')
   t.same(
     (await node.running('web')).map((task) => task.ID),
     before,
@@ -140,11 +139,13 @@ t.test('a slow request is finished when its task goes', async (t) => {
     const head = await client.run(['curl', '--silent', '--max-time', '2', at(8060)])
     return head.code === 0
   })
-  const asked = [1, 2, 3, 4].map(() => client.fetch(at(8060, '/cgi-bin/slow'), 15_000))
+  const ask = (): Promise<string> => client.fetch(at(8060, '/cgi-bin/slow'), 15_000)
+  const asked = Promise.all([ask(), ask(), ask(), ask()])
+  asked.catch(() => undefined) // It is awaited below.
   await waitFor({ what: 'requests under way', timeoutMs: 2_000, everyMs: 20 }, async () => {
     const text = await Promise.all(
       (await node.running('slow')).map((task) =>
-        node.engineMust('top', task.Status.ContainerStatus?.ContainerID ?? '', '-o', 'args'),
+        node.engineMust('top', task.Status.ContainerStatus?.ContainerID ?? '', '-o', 'pid,args'),
       ),
     )
     return text.join('\n').split('sleep 3').length > 4
@@ -153,7 +154,7 @@ t.test('a slow request is finished when its task goes', async (t) => {
     ...['service', 'update', '--detach', '--env-add', 'A=new', '--update-parallelism', '0'],
     'slow',
   )
-  t.same(await Promise.all(asked), Array(4).fill('old done'), 'all four have their answers')
+  t.same(await asked, Array(4).fill('old done'), 'all four have their answers')
   await node.awaitRunning('slow', { count: 2 })
   await waitFor({ what: 'answer of a new task', timeoutMs: 20_000 }, async () => {
     return (await client.fetch(at(8060, '/cgi-bin/slow'), 10_000)) === 'new done'
