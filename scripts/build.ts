@@ -19,7 +19,7 @@ import { type Architecture, architectures, isThere, must, strippedNode } from '.
 const root = join(import.meta.dirname, '..')
 const dist = join(root, 'dist')
 const bytesMax = 120_000_000
-const nodeFlags = ['--disable-warning=ExperimentalWarning', '--expose-gc', '--']
+const nodeFlags = ['--disable-warning=ExperimentalWarning', '--expose-gc']
 
 interface Built {
   readonly main: string
