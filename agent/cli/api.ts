@@ -36,6 +36,7 @@ export class Api {
   readonly host: string
   readonly #client: HttpClient
   #version: string | undefined
+  #staleMs: number | undefined
 
   /** Throws invalid-argument for a host that is neither unix:// nor tcp://. */
   constructor(host: string) {
@@ -94,8 +95,18 @@ export class Api {
       ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
       ...(request.signal === undefined ? {} : { signal: request.signal }),
     })
+    const stale = Number(answer.headers['skep-stale'] ?? Number.NaN)
+    if (!Number.isNaN(stale)) this.#staleMs = Math.max(this.#staleMs ?? 0, stale)
     if (answer.status >= 400) throw await daemonError(answer)
     return answer
+  }
+
+  /**
+   * How long ago the leader was last heard, when an answer came from a manager without one: the most
+   * of all answers, as its header Skep-Stale says. Undefined when all answers were up to date.
+   */
+  get staleMs(): number | undefined {
+    return this.#staleMs
   }
 
   close(): void {

@@ -20,6 +20,7 @@ import { apiCommands } from './commands.ts'
 import { type Flag, type FlagValues, flagValues, parseFlags } from './flags.ts'
 import { columnsDefault, formatHelp, formatRootHelp } from './help.ts'
 import { compareNatural } from './natural.ts'
+import { formatHumanDuration } from './units.ts'
 
 /** Commands of the host, beside those of the API. */
 export type LocalCommands = readonly AnyCommand[]
@@ -172,6 +173,10 @@ async function runCommand(line: Line, running: RunningCommand): Promise<number> 
     return (await command.run(call)) ?? 0
   } finally {
     api.close()
+    if (api.staleMs !== undefined) {
+      const ago = formatHumanDuration(api.staleMs).toLowerCase()
+      writeLine(line.io.stderr, `WARNING: no leader answers: this is how things stood ${ago} ago`)
+    }
   }
 }
 

@@ -107,7 +107,7 @@ export async function inspectNodes({ api, args, flags, io }: Call): Promise<unde
   const find = async (name: string) =>
     api.getRaw<NodeJson>(`/nodes/${encodeURIComponent(await nodeReference(api, name))}`)
   if (format !== 'pretty') {
-    await inspectAll(io.stdout, { names: args, format, find })
+    await inspectAll(io.stdout, { names: args, format, type: 'swarm.Node', find })
     return undefined
   }
   let text = ''

@@ -1,14 +1,12 @@
 // version: of this program, and of the daemon that answers.
 
+import { version as programVersion } from '../base/version.ts'
 import { apiVersionMax } from './api.ts'
 import { type Call, exitError, messageOf } from './command.ts'
 import { formatGo } from './go-print.ts'
 import { formatJson } from './json-text.ts'
 import { alignColumns, versionShape } from './table.ts'
 import { compileTemplate, runTemplate } from './template.ts'
-
-/** This program's version. The build may set another. */
-export const programVersion = process.env['SKEP_VERSION'] ?? '0.1.0'
 
 interface ComponentJson {
   readonly Name?: string

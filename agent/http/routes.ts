@@ -15,7 +15,14 @@ import {
   removeService,
   updateService,
 } from './services.ts'
-import { initSwarm, inspectSwarm, leaveSwarm, updateSwarm } from './swarm.ts'
+import {
+  initSwarm,
+  inspectSwarm,
+  leaveSwarm,
+  showUnlockKey,
+  unlockSwarm,
+  updateSwarm,
+} from './swarm.ts'
 import { info, ping, version } from './system.ts'
 import { inspectTask, listTasks } from './tasks.ts'
 
@@ -38,8 +45,8 @@ const routes: readonly Route[] = [
   { method: 'POST', path: '/swarm/update', handle: updateSwarm },
   { method: 'POST', path: '/swarm/leave', handle: leaveSwarm },
   { method: 'POST', path: '/swarm/join', handle: refuse('joining a cluster') },
-  { method: 'POST', path: '/swarm/unlock', handle: refuse('unlocking a manager') },
-  { method: 'GET', path: '/swarm/unlockkey', handle: refuse('the unlock key') },
+  { method: 'POST', path: '/swarm/unlock', handle: unlockSwarm },
+  { method: 'GET', path: '/swarm/unlockkey', handle: showUnlockKey },
 
   { method: 'GET', path: '/nodes', handle: listNodes },
   { method: 'GET', path: '/nodes/{id}', handle: inspectNode },

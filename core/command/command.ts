@@ -25,6 +25,8 @@ export type Command =
         readonly address: string
         readonly availability: NodeSpec['availability']
       }
+      /** Given with autolock only. */
+      readonly unlockKey?: Uint8Array
       readonly defaultAddressPool: readonly string[]
       readonly subnetSize: number
       readonly dataPathPort: number
@@ -35,6 +37,9 @@ export type Command =
       readonly spec: ClusterSpec
       /** New secrets of the tokens that are to be rotated. */
       readonly rotate: Partial<JoinSecrets>
+      /** A fresh unlock key: taken when locking is turned on, or when it is to be rotated. */
+      readonly freshUnlockKey: Uint8Array
+      readonly isUnlockKeyRotated: boolean
     }
   | {
       readonly type: 'node.update'

@@ -242,7 +242,7 @@ t.test('a reference that cannot hold is refused when the service is made', async
   )
   await sameRefusal(
     t,
-    'duplicate secret target for pw not allowed',
+    'duplicate secret target for piped not allowed',
     ...[...create, '--secret', 'pw', '--secret', 'source=piped,target=pw', shell],
   )
   const file = { Name: 'a', UID: '0', GID: '0', Mode: 0o444 }
@@ -282,6 +282,10 @@ t.test('an update gives new tasks other files, by both CLIs', async (t) => {
     await inside(again, 'ls /run/secrets; cat /run/secrets/pw /piped'),
     `pw\n${password}from docker`,
   )
+  // An update that runs may still go back to what was there before it: its secrets stay.
+  await waitFor({ what: 'the end of the update', timeoutMs: 30_000 }, async () => {
+    return (await node.service('web')).UpdateStatus?.State === 'completed'
+  })
   await node.must('secret', 'rm', 'piped')
 })
 
@@ -308,7 +312,8 @@ t.test('kill -9 of the agent: the task keeps its files, and strays are swept', a
 
 t.test('an engine that starts anew gets the files again', async (t) => {
   const [before] = await node.awaitRunning('web', { count: 1 })
-  await node.engine.restart()
+  await node.engine.stop()
+  await node.engine.start()
   const next = await waitFor({ what: 'the task after the engine', timeoutMs: 60_000 }, async () => {
     const [task] = await node.running('web')
     return task !== undefined && task.ID !== before?.ID ? task : undefined

@@ -182,3 +182,15 @@ t.test("a daemon's error is told in its words", async (t) => {
     'Error response from daemon: request returned status 503 with no message\n',
   )
 })
+
+t.test('an answer without a leader behind it is marked on stderr', async (t) => {
+  const server = await startApiServer({
+    'GET /services': () => ({ body: [], headers: { 'skep-stale': '12500' } }),
+  })
+  t.teardown(server.close)
+  t.strictSame(await run(['-H', server.host, 'service', 'ls', '-q']), {
+    exitCode: 0,
+    out: '',
+    err: 'WARNING: no leader answers: this is how things stood 12 seconds ago\n',
+  })
+})

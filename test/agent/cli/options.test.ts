@@ -15,7 +15,7 @@ import { parseFileReference, parseNetwork } from '../../../agent/cli/opts/refere
 import { parseAddressRanges, parseNodeAddress } from '../../../agent/cli/opts/swarm.ts'
 import { parseTimestamp } from '../../../agent/cli/timestamp.ts'
 
-const mount = (text: string): unknown => parseMount(text, '/work')
+const mount = (text: string): unknown => parseMount(text, '/home/me')
 const secret = (text: string): unknown => parseFileReference(text, 'secret')
 const tcp = { Protocol: 'tcp', PublishMode: 'ingress' }
 
@@ -31,7 +31,7 @@ t.test('a value is read as docker reads it', async (t) => {
         { ...tcp, TargetPort: 8080, PublishedPort: 81 },
       ],
     ],
-    [mount, 'src=./a,dst=/b', { Type: 'volume', Source: '/work/a', Target: '/b' }],
+    [mount, 'src=./a,dst=/b', { Type: 'volume', Source: '/home/me/a', Target: '/b' }],
     [
       mount,
       'type=bind,"src=/a,b",dst=/c,ro',

@@ -11,6 +11,7 @@ function screen(options: { isTty: boolean; columns?: number }) {
   let text = ''
   const output = {
     ...options,
+    drained: () => Promise.resolve(),
     write: (more: string | Uint8Array): void => {
       text += more
     },

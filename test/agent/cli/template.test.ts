@@ -3,6 +3,7 @@
 
 import t from 'tap'
 import { makeStruct } from '../../../agent/cli/go-print.ts'
+import { goValue } from '../../../agent/cli/go-types.ts'
 import { compileTemplate, runTemplate } from '../../../agent/cli/template.ts'
 
 const row = makeStruct(
@@ -82,4 +83,54 @@ t.test('a key that a map lacks is told only when asked', async (t) => {
   t.throws(() => runTemplate(template, { a: {} }, { isStrict: true }), {
     message: 'template: :1:4: executing "" at <.a.b>: map has no entry for key "b"',
   })
+})
+
+t.test('inspect sees the structs of docker, with zeros for what is left out', async (t) => {
+  const service = goValue(
+    {
+      ID: 'x',
+      Version: { Index: 5 },
+      CreatedAt: '2026-11-22T14:21:23.8180Z',
+      Spec: {
+        Name: 'web',
+        Labels: { a: 'b' },
+        TaskTemplate: { ContainerSpec: { Image: 'i', StopGracePeriod: 3_000_000_000 } },
+        UpdateConfig: { Parallelism: 1, Monitor: 5_000_000_000, Order: 'stop-first' },
+      },
+      Endpoint: { Ports: [{ Protocol: 'tcp', TargetPort: 80 }] },
+    },
+    'swarm.Service',
+  )
+  const cases: readonly (readonly [string, string])[] = [
+    [
+      '{{.Spec.TaskTemplate.ContainerSpec.Args}}|{{.Spec.TaskTemplate.ContainerSpec.TTY}}',
+      '[]|false',
+    ],
+    ['{{if .UpdateStatus}}x{{else}}none{{end}} {{.UpdateStatus}}', 'none <nil>'],
+    ['{{.Version}} {{.Version.Index}} {{.Spec.Annotations.Name}}', '5 5 web'],
+    ['{{.Spec.UpdateConfig}} {{.Endpoint.Ports}}', '{1 0s  5s 0 stop-first} [{ tcp 80 0 }]'],
+    [
+      '{{.CreatedAt}} {{json .CreatedAt}}',
+      '2026-11-22 14:21:23.818 +0000 UTC "2026-11-22T14:21:23.8180Z"',
+    ],
+    [
+      '{{.Spec.TaskTemplate.ContainerSpec.StopGracePeriod}} {{json .Endpoint}}',
+      '3s {"Ports":[{"Protocol":"tcp","TargetPort":80}]}',
+    ],
+    ['{{index .Spec.Labels "zz"}}|{{.Spec.Labels.a}}|{{.Spec.Labels.zz}}', '|b|<no value>'],
+  ]
+  for (const [text, want] of cases) t.equal(runTemplate(compileTemplate(text), service), want, text)
+  t.throws(() => runTemplate(compileTemplate('{{.UpdateStatus.State}}'), service), {
+    message:
+      'template: :1:15: executing "" at <.UpdateStatus.State>: nil pointer evaluating *swarm.UpdateStatus.State',
+  })
+  t.throws(() => runTemplate(compileTemplate('{{.Spec.Foo}}'), service), {
+    message:
+      'template: :1:7: executing "" at <.Spec.Foo>: can\'t evaluate field Foo in type swarm.ServiceSpec',
+  })
+  const config = goValue({ Spec: { Name: 'c', Data: 'aGk=' } }, 'swarm.Config')
+  t.equal(
+    runTemplate(compileTemplate('{{printf "%s" .Spec.Data}} {{.Spec.Data}}'), config),
+    'hi [104 105]',
+  )
 })

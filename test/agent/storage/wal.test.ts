@@ -232,6 +232,33 @@ async function closed(wal: Wal, folder: string): Promise<Wal> {
   return again
 }
 
+t.test(
+  'a torn record is blanked out, so that its rest is never mixed with the next one',
+  async (t) => {
+    const folder = folderOf(t)
+    const wal = await reopen(folder)
+    await wal.save({ hardState: hardState(1) })
+    const [path = ''] = readdirSync(folder).map((name) => `${folder}/${name}`)
+    const end = readFileSync(path).findLastIndex((byte) => byte !== 0)
+    const start = Math.ceil(end / 512) * 512
+    await wal.save({ entries: entriesOf(1, 1, { bytes: 1_500 }) })
+    await wal.close()
+    // As if the power had gone before the first of its sectors was on the disk.
+    const torn = readFileSync(path)
+    t.ok(torn.subarray(start + 512).some((byte) => byte !== 0))
+    writeFileSync(path, torn.fill(0, start, start + 512))
+    const again = await reopen(folder)
+    await again.close()
+    t.equal(again.restored.entries.length, 0)
+    t.same(again.restored.hardState, hardState(1))
+    t.ok(
+      readFileSync(path)
+        .subarray(start)
+        .every((byte) => byte === 0),
+    )
+  },
+)
+
 t.test('a removed segment is missed', async (t) => {
   const folder = folderOf(t)
   const wal = await reopen(folder)

@@ -18,6 +18,7 @@ export interface SeenRequest {
 export interface Answer {
   readonly status?: number
   readonly body?: unknown
+  readonly headers?: Readonly<Record<string, string>>
 }
 
 /** The first route whose text is the start of "METHOD /path" answers. */
@@ -43,11 +44,11 @@ export async function startApiServer(routes: Routes, version = '1.50'): Promise<
     requests.push(request)
     const name = `${request.method} ${request.path}`
     const route = Object.keys(routes).find((start) => name.startsWith(start))
-    const answer =
+    const answer: Answer =
       route === undefined
         ? { status: 404, body: { message: `page not found: ${name}` } }
         : (routes[route]?.(request) ?? {})
-    outgoing.writeHead(answer.status ?? 200, headers)
+    outgoing.writeHead(answer.status ?? 200, { ...headers, ...answer.headers })
     outgoing.end(
       answer.body instanceof Uint8Array ? answer.body : (JSON.stringify(answer.body) ?? ''),
     )

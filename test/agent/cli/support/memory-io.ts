@@ -40,6 +40,7 @@ function memoryIo(written: { out: string; err: string }, options: MemoryOptions)
   let handler: (() => void) | undefined
   const tty = {
     isTty: options.isTty ?? false,
+    drained: () => Promise.resolve(),
     ...(options.columns === undefined ? {} : { columns: options.columns }),
   }
   const textOf = (text: string | Uint8Array): string =>
@@ -65,7 +66,7 @@ function memoryIo(written: { out: string; err: string }, options: MemoryOptions)
       readSecretLine: async () => input.split('\n')[0] ?? '',
     },
     env: options.env ?? {},
-    folder: '/work',
+    folder: '/home/me',
     now: () => nowMs,
     sleep: async (ms) => {
       nowMs += ms
