@@ -30,6 +30,8 @@ export interface Progress {
   transfer: Transfer | undefined
   /** When it was last heard, in the leader's ticks. */
   heardAt: number
+  /** It has answered this leader at all; until then `heardAt` is only the grace of a new one. */
+  hasAnswered: boolean
   /** The newest heartbeat round that it answered, and the newest that was sent. */
   roundAcked: number
   roundSent: number
@@ -52,6 +54,7 @@ export function makeProgress(id: MemberId, next: number, now: number): Progress 
     inflightBytes: 0,
     transfer: undefined,
     heardAt: now,
+    hasAnswered: false,
     roundAcked: 0,
     roundSent: 0,
     matchAtRound: 0,

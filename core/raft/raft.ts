@@ -68,7 +68,7 @@ import type {
 export function createRaft(config: RaftConfig, restored: Restored): Raft {
   const state = makeState(config, restored)
   return {
-    step: (event) => step(state, event),
+    step: (event, elapsedTicks = 0) => step(state, event, elapsedTicks),
     id: config.id,
     get role() {
       return state.role
@@ -132,6 +132,7 @@ function makeState(config: RaftConfig, restored: Restored): RaftState {
     isStarted: false,
     startOperation: undefined,
     restoredCommit: hardState.commit,
+    isLogBehindSnapshot: isBehind(restored),
     term: hardState.term,
     votedFor: hardState.votedFor,
     epoch: hardState.epoch,
@@ -169,20 +170,24 @@ function makeState(config: RaftConfig, restored: Restored): RaftState {
 function restoreLog(restored: Restored): Log {
   const { hardState, snapshot, entries } = restored
   const first = entries[0]
-  const last = entries.at(-1)?.index ?? snapshot?.index ?? 0
-  if (last < hardState.commit || last < (snapshot?.index ?? 0)) {
+  const last = entries.at(-1)?.index ?? 0
+  if (Math.max(last, snapshot?.index ?? 0) < hardState.commit) {
     const text =
       `the log ends at entry ${last}, but entry ${hardState.commit} was committed: the disk has ` +
       'lost entries. Remove this member and join it anew'
     throw new CodedError('damaged-data', text, { detail: { last, commit: hardState.commit } })
   }
-  if (first === undefined || first.index === 1) {
-    return makeLog(snapshot !== undefined && first === undefined ? snapshot : zero, entries)
-  }
+  // A snapshot may be ahead of the log that was durable: others had made its entries durable.
+  if (snapshot !== undefined && last <= snapshot.index) return makeLog(snapshot, [])
+  if (first === undefined || first.index === 1) return makeLog(zero, entries)
   assert(snapshot !== undefined, `entry 1 is there, or a snapshot, before entry ${first.index}`)
   if (first.index > snapshot.index) return makeLog(snapshot, entries)
   // The term before the first entry is unknown, so that entry itself becomes the base.
   return makeLog(first, entries.slice(1))
+}
+
+function isBehind({ snapshot, entries }: Restored): boolean {
+  return snapshot !== undefined && (entries.at(-1)?.index ?? snapshot.index) < snapshot.index
 }
 
 const zero = { index: 0, term: 0 }
@@ -206,7 +211,8 @@ function readLog(state: RaftState, restored: Restored): void {
   state.durableIndex = lastIndex(state.log)
 }
 
-function step(state: RaftState, event: RaftEvent): RaftUpdate {
+function step(state: RaftState, event: RaftEvent, elapsedTicks: number): RaftUpdate {
+  state.now += elapsedTicks
   state.out = emptyOut()
   if (event.type === 'started') start(state)
   else if (!state.isStarted || state.role === 'stopped') idle(state, event)
@@ -225,6 +231,8 @@ function start(state: RaftState): void {
   state.incarnation = { counter: incarnation.counter + 1, nonce: config.random.uint32() }
   state.out.isHardStateDirty = true
   state.startOperation = state.operationNext
+  // The stored log must not keep what raft does not: its next entry would leave a gap.
+  if (state.isLogBehindSnapshot) state.out.install = state.snapshot
   // What was known to be committed can be shown again before any leader is heard.
   commitTo(state, Math.max(state.commit, state.restoredCommit))
   note(state, 'raft.started', { incarnation: state.incarnation.counter })

@@ -91,6 +91,8 @@ export interface RaftState {
   startOperation: number | undefined
   /** The commit index that the disk knew. */
   readonly restoredCommit: number
+  /** The stored log ends before the stored snapshot. */
+  readonly isLogBehindSnapshot: boolean
   term: number
   votedFor: MemberId | undefined
   readonly epoch: Epoch

@@ -132,7 +132,10 @@ export interface StorageOperation {
   readonly entries?: readonly Entry[]
   /** A piece of a snapshot on its way in: to be staged aside at `offset`; offset 0 starts afresh. */
   readonly chunk?: SnapshotPiece
-  /** The staged snapshot is complete: it takes the place of the whole stored log. */
+  /**
+   * This snapshot, now completely staged, takes the place of the whole stored log. In the operation
+   * of `started` it is one that is stored already: only the log goes, because it ends before it.
+   */
   readonly install?: Snapshot
   /** Entries up to this index are no longer needed: a snapshot that covers them is durable. */
   readonly compactTo?: number
@@ -396,7 +399,11 @@ export interface FollowerStatus {
 
 /** The machine. Its state is its own; what can be read of it is here. */
 export interface Raft {
-  readonly step: (event: RaftEvent) => RaftUpdate
+  /**
+   * `elapsedTicks` passed since the last step, for an event other than `ticked`: it keeps what
+   * raft measures exact. Timers are looked at by `ticked` alone.
+   */
+  readonly step: (event: RaftEvent, elapsedTicks?: number) => RaftUpdate
   readonly id: MemberId
   readonly role: Role
   readonly term: number

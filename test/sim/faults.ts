@@ -23,7 +23,7 @@ import {
 export function leaderNode(world: World): Node | undefined {
   let best: Node | undefined
   for (const node of world.nodes) {
-    if (node.raft?.role !== 'leader') continue
+    if (node.raft?.role !== 'leader' || node.checkers !== world.checkers) continue
     if (best?.raft === undefined || node.raft.term > best.raft.term) best = node
   }
   return best
