@@ -28,7 +28,8 @@ function begin(world: World, client: Client): void {
     value: `${client.number}.${client.count}`,
     beginMs: world.now,
     floor: world.checkers.ackedIndex,
-    attempt: 0,
+    // Attempts of different operations never share a number.
+    attempt: client.count * 10_000,
     sent: 0,
     tries: 0,
   }

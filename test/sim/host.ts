@@ -12,6 +12,7 @@ export function post(world: World, node: Node, to: MemberId, message: Message): 
   const target = world.numberOf.get(to)
   if (target === undefined) return
   const { noise, dice, plan } = world
+  if (world.watchedPosts.has(message.type)) world.onEvent(`post.${message.type}`, node.number)
   if ((world.cutUntil[node.number * 24 + target] ?? 0) > world.now) return
   if (noise.loss > 0 && dice.chance(noise.loss)) return
   const letter = fillChunk(node, message)

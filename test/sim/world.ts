@@ -112,6 +112,8 @@ export interface World {
   readonly counts: Map<string, number>
   /** Called at each named event: state-triggered faults listen here. */
   onEvent: (event: string, node: number) => void
+  /** Kinds of messages whose sending is an event. */
+  watchedPosts: Set<string>
   trace: ((line: string) => void) | undefined
   /** Of the present epoch. */
   checkers: Checkers
@@ -143,6 +145,7 @@ export function makeWorld(plan: Plan): World {
     history: Array.from({ length: plan.keys }, () => []),
     counts: new Map(),
     onEvent: () => undefined,
+    watchedPosts: new Set(),
     trace: undefined,
     checkers: makeCheckers(),
     epoch: { counter: 1, id: 'e1', parent: undefined },
