@@ -124,11 +124,12 @@ function adaptElectionTicks(state: RaftState): void {
   let slowest = 0
   for (const progress of leaderOf(state).progress.values()) {
     if (!isVoter(membershipOf(state), progress.id) || !isRecentlyHeard(state, progress.id)) continue
-    slowest = Math.max(slowest, progress.roundTripTicks)
+    slowest = Math.max(slowest, progress.roundTripTicks ?? 0)
   }
   const { electionTicks, limits } = state.config
   const stretched = Math.min(Math.ceil(10 * slowest), electionTicks * limits.electionStretchMax)
-  state.electionTicks = Math.max(electionTicks, stretched)
+  // Down again only slowly: a new leader has measured little, and its predecessor knew better.
+  state.electionTicks = Math.max(electionTicks, stretched, Math.floor(0.95 * state.electionTicks))
 }
 
 /** One round: every answer to it says that the sender still took us for the leader. */

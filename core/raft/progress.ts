@@ -39,8 +39,8 @@ export interface Progress {
   matchAtRound: number
   /** `match` at the last heartbeat answer: no movement since means that an append was lost. */
   matchAtReply: number
-  /** Smoothed round trip. */
-  roundTripTicks: number
+  /** Smoothed round trip; undefined before the first answer. */
+  roundTripTicks: number | undefined
 }
 
 export function makeProgress(id: MemberId, next: number, now: number): Progress {
@@ -59,7 +59,7 @@ export function makeProgress(id: MemberId, next: number, now: number): Progress 
     roundSent: 0,
     matchAtRound: 0,
     matchAtReply: 0,
-    roundTripTicks: 0,
+    roundTripTicks: undefined,
   }
 }
 
@@ -115,5 +115,6 @@ export function acknowledge(progress: Progress, match: number): boolean {
 
 /** A new sample of the round trip, smoothed by an eighth; a single late letter does not rule. */
 export function noteRoundTrip(progress: Progress, sampleTicks: number): void {
+  if (progress.roundTripTicks === undefined) progress.roundTripTicks = sampleTicks
   progress.roundTripTicks += (sampleTicks - progress.roundTripTicks) / 8
 }

@@ -94,7 +94,11 @@ export function proposeMembership(state: RaftState, change: MembershipChange): v
   const { progress } = leaderOf(state)
   const next = changeMembership(membershipOf(state), change, {
     isReachable: (id) => isAnswering(state, id),
-    entriesBehind: (id) => lastIndex(state.log) - (progress.get(id)?.match ?? 0),
+    entriesBehind: (id) => {
+      // A learner that has acknowledged nothing may have no log at all, and would never vote.
+      const match = progress.get(id)?.match ?? 0
+      return match === 0 ? Number.POSITIVE_INFINITY : lastIndex(state.log) - match
+    },
     entriesBehindMax: limits.promoteEntriesBehindMax,
     membersMax: limits.membersMax,
     removedKept: limits.removedKept,

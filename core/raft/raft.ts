@@ -187,7 +187,7 @@ function restoreLog(restored: Restored): Log {
 }
 
 function isBehind({ snapshot, entries }: Restored): boolean {
-  return snapshot !== undefined && (entries.at(-1)?.index ?? snapshot.index) < snapshot.index
+  return snapshot !== undefined && (entries.at(-1)?.index ?? 0) < snapshot.index
 }
 
 const zero = { index: 0, term: 0 }
@@ -238,12 +238,13 @@ function start(state: RaftState): void {
   note(state, 'raft.started', { incarnation: state.incarnation.counter })
 }
 
-/** Before the start and after the end only the disk is listened to, and requests are refused. */
+/** Before the start and after the end only the own host is listened to, and requests are refused. */
 function idle(state: RaftState, event: RaftEvent): void {
   if (event.type === 'persisted') persisted(state, event.operation)
   else if (event.type === 'ticked') state.now += event.ticks
   else if (event.type === 'diskFull') state.isDiskFull = true
   else if (event.type === 'diskFreed') state.isDiskFull = false
+  else if (event.type === 'snapshotTaken') onSnapshotTaken(state, event.snapshot)
   else if (event.type === 'proposed') refuseEverything(state, 'proposal')
   else if (event.type === 'readRequested') refuseEverything(state, 'read', event.context)
   else if (event.type === 'membershipProposed') refuseEverything(state, 'membership')

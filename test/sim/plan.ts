@@ -96,14 +96,15 @@ export function drawPlan(seed: number): Plan {
   const isWide = dice.chance(0.15)
   const size = dice.of([1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7])
   const healAtMs = 45_000
+  // The shorter, the more members campaign at a time.
+  const electionTicks = dice.of([12, 15, 20, 30, 50, 50, 50, 100])
   return {
     seed,
     size,
     limits: drawLimits(dice),
     tickMs: 10,
-    heartbeatTicks: dice.of([5, 10, 10]),
-    // The shorter, the more members campaign at a time.
-    electionTicks: dice.of([12, 15, 20, 30, 50, 50, 50, 100]),
+    heartbeatTicks: Math.min(dice.of([5, 10, 10]), Math.floor(electionTicks / 4)),
+    electionTicks,
     delayMsMin: isWide ? 20 : 0.2,
     delayMsMax: isWide ? dice.whole(30, 120) : dice.of([1, 2, 10, 30]),
     noise: drawNoise(dice, dice.chance(0.4) ? 0 : 0.3),

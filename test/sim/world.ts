@@ -11,6 +11,7 @@ import type {
   Entry,
   Epoch,
   MemberId,
+  Membership,
   Message,
   Raft,
   RaftEvent,
@@ -365,11 +366,17 @@ function meetFate(world: World, node: Node, fate: string): void {
   if (fate === 'outdated') {
     if (!node.isLost)
       fail('incarnation', `${node.id} is refused as outdated, but its disk is sound`)
-  } else if (
-    !world.nodes.some((other) => other.raft?.committedMembership.removed.includes(node.id))
-  ) {
+  } else if (!isRemoved(node)) {
     fail('removal', `${node.id} learns that it is removed, but it is not`)
   }
+}
+
+/** True if a configuration that removes it was committed, in its epoch. */
+function isRemoved(node: Node): boolean {
+  return node.checkers.committed.some(({ data }) => {
+    const { removed } = (data ?? {}) as Partial<Membership>
+    return removed?.includes(node.id) ?? false
+  })
 }
 
 /** A leader commits: by our own count of disks a majority holds it. */
