@@ -100,7 +100,9 @@ export function startSync(world: World, node: Node): void {
         kind: 'call',
         at: world.now,
         node: node.number,
-        call: () => step(world, node, { type: 'diskFull' }),
+        call: () => {
+          if (disk.isFull && node.isDiskFullTold) step(world, node, { type: 'diskFull' })
+        },
       })
     }
     return

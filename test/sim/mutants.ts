@@ -158,7 +158,13 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'vote-any-log',
     kind: 6,
-    edits: [at('election', 'if (!isFree || !isUpToDate(state.log, message)) {', 'if (!isFree) {')],
+    edits: [
+      at(
+        'log',
+        '  const term = lastTerm(log)\n  return other.lastTerm > term ||',
+        '  const term = lastTerm(log)\n  return other.lastTerm >= 0 || other.lastTerm > term ||',
+      ),
+    ],
   },
   {
     name: 'vote-length-only',

@@ -93,11 +93,13 @@ export function makeDice(random: Random): Dice {
 /** The plan of a seed. */
 export function drawPlan(seed: number): Plan {
   const dice = makeDice(numberedRandom(seed))
-  const isWide = dice.chance(0.15)
+  // A contested seed: time-outs shorter than a round trip, and voters that crash as they vote.
+  const isContested = dice.chance(0.12)
+  const isWide = isContested || dice.chance(0.1)
   const size = dice.of([1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7])
   const healAtMs = 45_000
   // The shorter, the more members campaign at a time.
-  const electionTicks = dice.of([12, 15, 20, 30, 50, 50, 50, 100])
+  const electionTicks = isContested ? 12 : dice.of([12, 15, 20, 30, 50, 50, 50, 100])
   return {
     seed,
     size,
@@ -116,7 +118,7 @@ export function drawPlan(seed: number): Plan {
     keys: dice.whole(1, 4),
     snapshotEvery: dice.of([2, 5, 10, 25, 50, 1_000_000]),
     rates: Array.from({ length: 8 }, () => (dice.chance(0.3) ? dice.of([0.8, 0.9, 1.1, 1.25]) : 1)),
-    faults: drawFaults(dice, healAtMs),
+    faults: [...drawFaults(dice, healAtMs), ...(isContested ? drawContest(dice, healAtMs) : [])],
     healAtMs,
     lasting:
       size >= 3 && dice.chance(0.15)
@@ -200,6 +202,28 @@ function drawFaults(dice: Dice, healAtMs: number): Fault[] {
           }
         : undefined,
       action: drawAction(dice, kind, { isRestless, isTriggered }),
+    })
+  }
+  return faults
+}
+
+function drawContest(dice: Dice, healAtMs: number): Fault[] {
+  const faults: Fault[] = []
+  for (let at = 0; at < 30; at++) {
+    faults.push({
+      atMs: undefined,
+      after: { event: 'post.voteReply', nth: dice.whole(1, 120), delayMs: 0 },
+      action: { do: 'crash', who: 'self', downMs: dice.of([1, 1, 20]), kept: 0 },
+    })
+    faults.push({
+      atMs: dice.whole(500, healAtMs - 1000),
+      after: undefined,
+      action: {
+        do: 'crash',
+        who: 'leader',
+        downMs: dice.of([1, 200, 1000]),
+        kept: dice.of([0, 1]),
+      },
     })
   }
   return faults
