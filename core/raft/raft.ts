@@ -16,7 +16,7 @@ import {
   onVoteReply,
 } from './election.ts'
 import { followLeader, onAppend, onCommit, onHeartbeat } from './follower.ts'
-import { admit } from './identity.ts'
+import { admit, introduce } from './identity.ts'
 import {
   maybeCommit,
   onAppendRefusal,
@@ -137,6 +137,7 @@ function makeState(config: RaftConfig, restored: Restored): RaftState {
     votedFor: hardState.votedFor,
     epoch: hardState.epoch,
     incarnation: hardState.incarnation,
+    starts: hardState.starts,
     seen: hardState.seen,
     log: restoreLog(restored),
     commit: snapshot?.index ?? 0,
@@ -227,7 +228,10 @@ function step(state: RaftState, event: RaftEvent, elapsedTicks: number): RaftUpd
 /** Raises the incarnation; until that is durable nothing is sent and nothing is read. */
 function start(state: RaftState): void {
   assert(state.startOperation === undefined, 'a member starts once')
-  const { incarnation, config } = state
+  const { incarnation, config, starts } = state
+  if (incarnation.counter > 0) {
+    state.starts = [incarnation.nonce, ...starts].slice(0, config.limits.startsKept)
+  }
   state.incarnation = { counter: incarnation.counter + 1, nonce: config.random.uint32() }
   state.out.isHardStateDirty = true
   state.startOperation = state.operationNext
@@ -339,6 +343,7 @@ function receive(state: RaftState, from: MemberId, message: Message): void {
     case 'termNotice':
       isCurrent(state, message)
       return
+    case 'introduction':
     case 'refused':
       return
     default:
@@ -390,6 +395,7 @@ function isStillSeen(state: RaftState, from: MemberId, message: Message): boolea
 function becomeStarted(state: RaftState): void {
   state.isStarted = true
   resetElectionTimer(state)
+  for (const { id } of membershipOf(state).members) if (id !== state.id) introduce(state, id)
   // The only voter has nobody to wait for.
   const isAlone = hasQuorum(membershipOf(state), (id) => id === state.id)
   if (isAlone && mayCampaign(state)) state.electionAt = state.now

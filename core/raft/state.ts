@@ -97,6 +97,7 @@ export interface RaftState {
   votedFor: MemberId | undefined
   readonly epoch: Epoch
   incarnation: Incarnation
+  starts: readonly number[]
   seen: Incarnations
   readonly log: Log
   commit: number
@@ -360,8 +361,8 @@ export function isMember(state: RaftState, id: MemberId): boolean {
 }
 
 export function hardStateOf(state: RaftState): HardState {
-  const { term, votedFor, commit, epoch, incarnation, seen } = state
-  return { term, votedFor, commit, epoch, incarnation, seen }
+  const { term, votedFor, commit, epoch, incarnation, starts, seen } = state
+  return { term, votedFor, commit, epoch, incarnation, starts, seen }
 }
 
 /** Ends a step: makes its storage operation, if any, and returns the update. */

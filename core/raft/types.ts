@@ -84,6 +84,8 @@ export interface HardState {
   readonly commit: number
   readonly epoch: Epoch
   readonly incarnation: Incarnation
+  /** Nonces of earlier starts, newest first, bounded by `limits.startsKept`. */
+  readonly starts: readonly number[]
   /** The highest incarnation seen of each peer; lower ones are refused. */
   readonly seen: Incarnations
 }
@@ -247,10 +249,16 @@ export interface TimeoutNow extends Header {
 export interface TermNotice extends Header {
   readonly type: 'termNotice'
 }
+/** A new start names the ones before it, so that peers see whether it descends from the one they know. */
+export interface Introduction extends Header {
+  readonly type: 'introduction'
+  readonly starts: readonly number[]
+}
 /** `about` is the incarnation that is refused, so that an old letter cannot stop a new start. */
 export interface Refused extends Header {
   readonly type: 'refused'
-  readonly reason: 'epoch' | 'outdated' | 'removed'
+  /** `unknown`: introduce yourself first. The others are final for the receiver. */
+  readonly reason: 'epoch' | 'outdated' | 'removed' | 'unknown'
   readonly about: Incarnation
   readonly epochHere: Epoch
 }
@@ -269,6 +277,7 @@ export type Message =
   | SnapshotChunkReply
   | TimeoutNow
   | TermNotice
+  | Introduction
   | Refused
 
 export type MembershipChange =

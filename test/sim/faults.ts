@@ -4,6 +4,7 @@
 // what it acknowledged. Faults that break that promise (wipe, rewind, flip) strike only where the
 // thesis allows it: a minority is lost, and the others have written down who that was.
 
+import { joinState } from '../../core/raft/birth.ts'
 import type { MembershipChange } from '../../core/raft/types.ts'
 import { copyImage, type Image } from './disk.ts'
 import { startSync, takeSnapshot } from './host.ts'
@@ -241,9 +242,8 @@ function loseDisk(world: World, node: Node, how: 'wipe' | 'rewind' | 'flip', whe
 }
 
 function blank(world: World): Image {
-  const incarnation = { counter: 0, nonce: 0 }
   const { epoch } = world
-  const hardState = { term: 0, votedFor: undefined, commit: 0, epoch, incarnation, seen: {} }
+  const hardState = joinState(epoch).hardState
   return { hardState, commit: 0, file: undefined, baseIndex: 0, entries: [] }
 }
 
