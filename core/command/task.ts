@@ -28,5 +28,8 @@ function isNewer(had: TaskStatus, said: TaskStatus): boolean {
   if (had.state === 'orphaned') return true
   if (isEnded(had.state)) return false
   if (stateRank(said.state) > stateRank(had.state)) return true
-  return said.state === had.state && (said.message !== had.message || said.error !== had.error)
+  if (said.state !== had.state) return false
+  // Another container: the node has restarted it while it was cut off.
+  const isOther = said.container !== undefined && said.container.id !== had.container?.id
+  return isOther || said.message !== had.message || said.error !== had.error
 }

@@ -15,6 +15,7 @@ import type { PortConfig } from '../object/service.ts'
 import {
   type ContainerStatus,
   isEnded,
+  type Restarts,
   stateRank,
   type Task,
   type TaskState,
@@ -61,6 +62,12 @@ export interface Driver {
   readonly fault?: string
   /** True once the manager has taken the task away: stop it, remove it, forget it. */
   readonly isUnassigned: boolean
+  /** Cut off, it is started anew: its ended container goes first. */
+  readonly isRenewed?: boolean
+  /** What restarting it here, without a manager, has come to. */
+  readonly restarts?: Restarts
+  /** Its service wants no copy to run on a node that is cut off, and this one is. */
+  readonly isFenced?: boolean
 }
 
 /** A driver for a task that was just assigned. */
@@ -84,6 +91,9 @@ export type NextStep =
 export function nextStep(driver: Driver): NextStep {
   const none = { type: 'none' } as const
   const isToEnd = mustEnd(driver)
+  if (driver.isRenewed === true && driver.operation === undefined && !isToEnd) {
+    return { type: 'run', operation: 'remove' }
+  }
   if (driver.operation !== undefined) {
     return isToEnd && driver.operation === 'prepare' ? { type: 'cancel' } : none
   }
@@ -113,6 +123,7 @@ function mustEnd(driver: Driver): boolean {
   const { desiredState } = driver.task
   return (
     driver.isUnassigned ||
+    driver.isFenced === true ||
     driver.fault !== undefined ||
     desiredState === 'shutdown' ||
     desiredState === 'remove'
@@ -248,7 +259,10 @@ function finish(driver: Driver, exit: ExitFacts, nowMs: number): Driver {
   const { desiredState } = driver.task
   if (
     driver.fault === undefined &&
-    (driver.isUnassigned || desiredState === 'shutdown' || desiredState === 'remove')
+    (driver.isUnassigned ||
+      driver.isFenced === true ||
+      desiredState === 'shutdown' ||
+      desiredState === 'remove')
   ) {
     return move(driver, 'shutdown', 'shutdown', nowMs)
   }
@@ -304,6 +318,22 @@ function move(
           }),
     },
   }
+}
+
+/** The same task begun anew on this node, after its container was removed. */
+export function renew(driver: Driver, nowMs: number): Driver {
+  const fresh = newDriver(driver.task)
+  return {
+    ...fresh,
+    isPrepared: false,
+    status: { state: 'assigned', atMs: nowMs, message: 'restarted while no manager was reached' },
+    ...(driver.restarts === undefined ? {} : { restarts: driver.restarts }),
+  }
+}
+
+/** The node is cut off and the task's service wants no copy there: it is to stop. */
+export function fence(driver: Driver, nowMs: number): Driver {
+  return settle({ ...driver, isFenced: true }, nowMs)
 }
 
 /** The task's id, for maps. */

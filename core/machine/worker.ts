@@ -6,8 +6,9 @@ import { unreachable } from '../base/assert.ts'
 import type { TaskId } from '../base/id.ts'
 import type { Note } from '../base/note.ts'
 import type { TaskReport } from '../command/command.ts'
+import { decideRestart } from '../control/restart.ts'
 import { fileReferences } from '../dispatch/files.ts'
-import type { Assignments, FileId } from '../dispatch/protocol.ts'
+import type { Assignments, FileContent, FileId } from '../dispatch/protocol.ts'
 import type { PortProtocol } from '../object/service.ts'
 import { isEnded, stateRank, type Task } from '../object/task.ts'
 import {
@@ -18,6 +19,7 @@ import {
   type ExitFacts,
   end,
   exited,
+  fence,
   type HealthFacts,
   healthChanged,
   isServing,
@@ -26,10 +28,24 @@ import {
   type OperationName,
   type OperationResult,
   reassign,
+  renew,
   waitForFiles,
 } from './task-driver.ts'
 
+/** What a worker keeps on its disk, to go on with when it starts without a manager. */
+export interface StoredAssignments {
+  readonly tasks: readonly Task[]
+  readonly files: readonly FileContent[]
+}
+
 export type WorkerEvent =
+  /** The first event of a start: what the disk remembers. */
+  | { readonly type: 'restored'; readonly nowMs: number; readonly stored: StoredAssignments }
+  /** A manager is reached (again). */
+  | { readonly type: 'sessionOpened'; readonly nowMs: number }
+  /** No manager has been reached since then. */
+  | { readonly type: 'sessionLost'; readonly nowMs: number }
+  | { readonly type: 'ticked'; readonly nowMs: number }
   | { readonly type: 'assigned'; readonly nowMs: number; readonly assignments: Assignments }
   /** The engine answers; these are its containers of ours. */
   | {
@@ -64,6 +80,8 @@ export type WorkerEffect =
   /** `isUrgent`: the manager waits for one of these; else they may wait for company. */
   | { readonly type: 'report'; readonly reports: readonly TaskReport[]; readonly isUrgent: boolean }
   | { readonly type: 'serve'; readonly rows: readonly IngressRow[] }
+  /** The assignments have changed: keep these. */
+  | { readonly type: 'store'; readonly stored: StoredAssignments }
   | { readonly type: 'note'; readonly note: Note }
 
 /** A published port of this node and the tasks here that answer on it. */
@@ -78,11 +96,21 @@ export interface IngressRow {
   }[]
 }
 
+/** A leader that fails is replaced sooner than this; until then what ends waits for it. */
+const aloneAfterMs = 5_000
+/** Label of a service: `stop` wants no copy to run where no manager is reached. */
+const onDisconnectLabel = 'skep.on-disconnect'
+
 export class WorkerMachine {
   readonly #drivers = new Map<TaskId, Driver>()
   /** Bytes of the secrets and configs that tasks here need: in memory only. */
   readonly #files = new Map<FileId, Uint8Array>()
   #isConnected = false
+  /** Since when no manager was reached; undefined while one is. */
+  #cutOffSinceMs: number | undefined
+  /** Cut off for so long that this node looks after its tasks itself. */
+  #isAlone = false
+  #restartAtMs: number | undefined
   /** False until a complete assignment has come: before that no container is a stray. */
   #isAssigned = false
   #found: ReadonlyMap<TaskId, ContainerFacts> = new Map()
@@ -102,6 +130,7 @@ export class WorkerMachine {
     const effects: WorkerEffect[] = []
     const before = new Map(this.#drivers)
     this.#take(event, effects)
+    if (this.#isCutOff(event.nowMs)) this.#carryOnAlone(event.nowMs, effects)
     if (this.#isConnected) this.#advance(event.nowMs, effects)
     const reports = this.#changed(before)
     if (reports.length > 0) {
@@ -113,8 +142,21 @@ export class WorkerMachine {
 
   #take(event: WorkerEvent, effects: WorkerEffect[]): void {
     switch (event.type) {
+      case 'restored':
+        this.#restore(event.stored, event.nowMs)
+        return
+      case 'sessionOpened':
+        this.#cutOffSinceMs = undefined
+        for (const driver of this.#drivers.values()) this.#set({ ...driver, isFenced: false })
+        return
+      case 'sessionLost':
+        this.#cutOffSinceMs ??= event.nowMs
+        return
+      case 'ticked':
+        return
       case 'assigned':
         this.#assign(event.assignments, event.nowMs, effects)
+        effects.push({ type: 'store', stored: this.#stored() })
         return
       case 'listed':
         this.#isConnected = true
@@ -135,7 +177,7 @@ export class WorkerMachine {
         this.#update(event.taskId, (driver) => end(driver, event.result, event.nowMs))
         // The host lists anew when an engine did not answer; until then nothing is begun.
         if (event.result.type === 'failed' && event.result.isEngineLost) this.#isConnected = false
-        if (event.result.type === 'removed') this.#drivers.delete(event.taskId)
+        if (event.result.type === 'removed') this.#removed(event.taskId, event.nowMs)
         return
       case 'exited':
         this.#update(event.taskId, (driver) => exited(driver, event.exit, event.nowMs))
@@ -168,6 +210,67 @@ export class WorkerMachine {
     if (assignments.isComplete && !this.#isAssigned) {
       this.#isAssigned = true
       if (this.#isConnected) this.#removeStrays(effects)
+    }
+  }
+
+  #removed(id: TaskId, nowMs: number): void {
+    const driver = this.#drivers.get(id)
+    if (driver?.isRenewed === true) this.#set(renew(driver, nowMs))
+    else this.#drivers.delete(id)
+  }
+
+  // Without a manager
+
+  /** When a step by itself is due; undefined: not by time. */
+  get wakeAtMs(): number | undefined {
+    const since = this.#cutOffSinceMs
+    if (since === undefined || this.#drivers.size === 0) return undefined
+    return this.#isAlone ? this.#restartAtMs : since + aloneAfterMs
+  }
+
+  /** What the disk remembers is what the last manager said, until one says otherwise. */
+  #restore({ tasks, files }: StoredAssignments, nowMs: number): void {
+    this.#cutOffSinceMs = nowMs
+    for (const { id, data } of files) this.#files.set(id, data)
+    for (const task of tasks) this.#set(newDriver(task))
+  }
+
+  #stored(): StoredAssignments {
+    const tasks = [...this.#drivers.values()]
+      .filter((driver) => !driver.isUnassigned)
+      .map(({ task, status }) => ({ ...task, status }))
+    return { tasks, files: [...this.#files].map(([id, data]) => ({ id, data })) }
+  }
+
+  #isCutOff(nowMs: number): boolean {
+    const since = this.#cutOffSinceMs
+    this.#isAlone = since !== undefined && nowMs - since >= aloneAfterMs
+    return this.#isAlone
+  }
+
+  /** Restarts by their own policy what ended, and stops what must not run on a node cut off. */
+  #carryOnAlone(nowMs: number, effects: WorkerEffect[]): void {
+    this.#restartAtMs = undefined
+    for (const driver of this.#drivers.values()) {
+      if (driver.task.serviceLabels[onDisconnectLabel] === 'stop') {
+        if (driver.isFenced !== true) this.#set(fence(driver, nowMs))
+        continue
+      }
+      if (!hasEndedByItself(driver) || driver.operation !== undefined) continue
+      const restarts = driver.restarts ?? driver.task.restarts
+      const decision = decideRestart(
+        { ...driver.task, status: driver.status, ...(restarts === undefined ? {} : { restarts }) },
+        nowMs,
+      )
+      if (!decision.isAllowed) continue
+      const dueMs = driver.status.atMs + decision.delayMs
+      if (dueMs > nowMs) {
+        this.#restartAtMs = Math.min(dueMs, this.#restartAtMs ?? Infinity)
+        continue
+      }
+      this.#set({ ...driver, isRenewed: true, restarts: decision.restarts })
+      const fields = { task: driver.task.id, count: decision.restarts.count }
+      effects.push({ type: 'note', note: { level: 'info', event: 'task.restarted-alone', fields } })
     }
   }
 
@@ -242,6 +345,14 @@ export class WorkerMachine {
   #set(driver: Driver): void {
     this.#drivers.set(driver.task.id, driver)
   }
+}
+
+/** True for a task that should live and whose container ended, or could not be made. */
+function hasEndedByItself({ task, status, isRenewed, isUnassigned }: Driver): boolean {
+  const { state } = status
+  const isWanted = task.desiredState === 'running' || task.desiredState === 'ready'
+  const isOver = state === 'failed' || state === 'complete' || state === 'rejected'
+  return isWanted && isOver && isRenewed !== true && !isUnassigned
 }
 
 /** True for a state that a controller waits for. */
