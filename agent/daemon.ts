@@ -26,6 +26,8 @@ import {
 } from './http/backend.ts'
 import { createApiServer } from './http/server.ts'
 import { base36, foundCluster, type NodeOptions, type RunningNode, resumeNode } from './node.ts'
+import { realDisk } from './storage/disk.ts'
+import { openStateFolder } from './storage/state-folder.ts'
 
 export interface Daemon {
   readonly close: () => Promise<void>
@@ -42,6 +44,7 @@ export interface DaemonOptions {
 /** Starts everything; resolves when the API answers. */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { config, clock, log } = options
+  const folder = await openStateFolder(realDisk, config.stateFolder)
   const backend = new LocalBackend(options)
   await backend.resume()
   mkdirSync(dirname(config.socketPath), { recursive: true })
@@ -64,6 +67,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       stopTrimming()
       await server.close()
       await backend.close()
+      folder.close()
       log('info', 'agent.stopped')
     },
   }
