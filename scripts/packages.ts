@@ -5,7 +5,8 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { run } from './process.ts'
 
-interface Need {
+/** A program, and the package that has it. */
+export interface Need {
   readonly program: string
   readonly debianPackage: string
 }
@@ -24,11 +25,16 @@ const staticBusybox = 'busybox-static'
 const timeoutMs = 10 * 60_000
 
 /**
- * Installs what is missing, as root on Debian. Throws with the packages and what to do where it
- * cannot.
+ * Installs what is missing for engines in namespaces and of `more`, as root on Debian. Throws with
+ * the packages and what to do where it cannot.
  */
-export async function installMissing(say: (line: string) => void): Promise<void> {
-  const missing = needs.filter((need) => !isInPath(need.program)).map((need) => need.debianPackage)
+export async function installMissing(
+  say: (line: string) => void,
+  more: readonly Need[] = [],
+): Promise<void> {
+  const missing = [...needs, ...more]
+    .filter((need) => !isInPath(need.program))
+    .map((need) => need.debianPackage)
   if (!(await isStaticBusybox())) missing.push(staticBusybox)
   if (missing.length === 0) return
   if (!isInPath('apt-get')) {

@@ -82,7 +82,10 @@ async function readStream(
 
 function processInput(): CliInput {
   return {
-    isTty: process.stdin.isTTY === true,
+    // A getter, for looking at stdin opens it, and most commands have no use for it.
+    get isTty() {
+      return process.stdin.isTTY === true
+    },
     readAll: (sizeBytesMax) => readStream(process.stdin, sizeBytesMax),
     readLine: () => readInputLine({ isEchoed: true }),
     readSecretLine: () => readInputLine({ isEchoed: false }),

@@ -15,6 +15,7 @@ import {
   imageOf,
   nodeLabel,
   type PlacedFile,
+  type TaskFiles,
   taskLabel,
   wholeSeconds,
 } from './docker-container.ts'
@@ -34,11 +35,8 @@ export interface DockerExecutorOptions {
   readonly nodeId: NodeId
   readonly log: Log
   readonly clock: Clock
-  /**
-   * Puts the secrets and configs of a task on this node and says where. Without it a task that
-   * names any is refused.
-   */
-  readonly placeFiles?: (task: Task, signal: AbortSignal) => Promise<readonly PlacedFile[]>
+  /** Puts secrets and configs on this node. Without it a task that names any is refused. */
+  readonly files?: TaskFiles
 }
 
 /** Creates and starts at once: more gains nothing (facts: 8 in flight 1.3 times as fast as 1). */
@@ -100,7 +98,20 @@ class DockerExecutor {
   async #prepare(task: Task, signal: AbortSignal): Promise<{ containerId: string }> {
     const adopted = await this.#adopt(task, signal)
     if (adopted !== undefined) return { containerId: adopted.id }
-    const files = await this.#placeFiles(task, signal)
+    const files = await this.#placeFiles(task)
+    try {
+      return await this.#make(task, files, signal)
+    } catch (error) {
+      await this.#options.files?.remove(task.id)
+      throw error
+    }
+  }
+
+  async #make(
+    task: Task,
+    files: readonly PlacedFile[],
+    signal: AbortSignal,
+  ): Promise<{ containerId: string }> {
     const { nodeId } = this.#options
     const engineVersion = await this.#client.engineVersion(signal)
     const request = containerOf(task, { nodeId, engineVersion, files })
@@ -159,11 +170,11 @@ class DockerExecutor {
     return found
   }
 
-  async #placeFiles(task: Task, signal: AbortSignal): Promise<readonly PlacedFile[]> {
+  async #placeFiles(task: Task): Promise<readonly PlacedFile[]> {
     const { secrets = [], configs = [] } = task.spec.container
     if (secrets.length === 0 && configs.length === 0) return []
-    const place = this.#options.placeFiles
-    if (place !== undefined) return await place(task, signal)
+    const { files } = this.#options
+    if (files !== undefined) return await files.place(task)
     const names = [...secrets.map((s) => s.secretName), ...configs.map((c) => c.configName)]
     throw new CodedError(
       'not-supported',
@@ -178,6 +189,8 @@ class DockerExecutor {
     const before = await this.#mustInspect(task.id, id, signal)
     // The engine would run an ended one again; a task runs once.
     if (before.state !== 'created') return before.started
+    // The machine may have been started anew since: what lay in memory is then gone.
+    await this.#placeFiles(task)
     await this.#starts.run(async () => {
       try {
         await this.#client.slowCall({ method: 'POST', path: `/containers/${id}/start` }, signal)
@@ -199,6 +212,7 @@ class DockerExecutor {
         signal,
       )
     })
+    await this.#options.files?.remove(task.id)
   }
 
   async #remove(taskId: TaskId, signal: AbortSignal): Promise<void> {
@@ -207,6 +221,7 @@ class DockerExecutor {
       await this.#removals.run(() => this.#removeContainer(id, signal), signal)
     })
     this.#containerIds.delete(taskId)
+    await this.#options.files?.remove(taskId)
   }
 
   async #removeContainer(id: string, signal: AbortSignal): Promise<void> {
@@ -311,7 +326,9 @@ class DockerExecutor {
     try {
       const exit = await this.#ended(taskId, event.containerId, fallback, signal)
       // Still there and running: it was started again by another hand. Nothing has ended.
-      return exit === undefined ? undefined : { type: 'exited', taskId, exit }
+      if (exit === undefined) return undefined
+      await this.#options.files?.remove(taskId)
+      return { type: 'exited', taskId, exit }
     } catch {
       return { type: 'exited', taskId, exit: fallback }
     }
@@ -325,6 +342,9 @@ class DockerExecutor {
     const found = all.filter((container) => container !== undefined)
     this.#containerIds.clear()
     for (const container of found) this.#containerIds.set(container.taskId, container.id)
+    const { files } = this.#options
+    for (const { taskId, state } of found) if (state === 'ended') await files?.remove(taskId)
+    await files?.sweep(new Set(found.map(({ taskId }) => taskId)))
     return found.filter((container) => container.taskId !== '').map(existing)
   }
 

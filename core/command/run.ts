@@ -6,6 +6,14 @@ import { initCluster, updateCluster } from './cluster.ts'
 import type { Command, CommandAnswer, CommandType } from './command.ts'
 import type { CommandContext } from './context.ts'
 import { describeNode, joinNode, removeNode, setNodeState, updateNode } from './node.ts'
+import {
+  createConfig,
+  createSecret,
+  removeConfig,
+  removeSecret,
+  updateConfig,
+  updateSecret,
+} from './objects.ts'
 import { createService, removeService, updateService } from './service.ts'
 import { reportTasks } from './task.ts'
 
@@ -26,6 +34,12 @@ const runners: { readonly [Type in CommandType]: Runner<Type> } = {
   'service.create': createService,
   'service.update': updateService,
   'service.remove': removeService,
+  'secret.create': createSecret,
+  'secret.update': updateSecret,
+  'secret.remove': removeSecret,
+  'config.create': createConfig,
+  'config.update': updateConfig,
+  'config.remove': removeConfig,
   'tasks.report': reportTasks,
 }
 

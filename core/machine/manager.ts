@@ -436,7 +436,11 @@ export class ManagerMachine {
     if (all.length > 0) {
       this.#effects.push({ type: 'applied', applied: all })
       const listening = (id: NodeId): boolean => this.#sessions.has(id)
-      for (const [nodeId, assignments] of assignmentChanges(all, listening)) {
+      for (const [nodeId, assignments] of assignmentChanges(
+        this.#store.committed,
+        all,
+        listening,
+      )) {
         this.#effects.push({ type: 'assign', nodeId, assignments })
       }
     }

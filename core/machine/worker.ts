@@ -6,7 +6,8 @@ import { unreachable } from '../base/assert.ts'
 import type { TaskId } from '../base/id.ts'
 import type { Note } from '../base/note.ts'
 import type { TaskReport } from '../command/command.ts'
-import type { Assignments } from '../dispatch/protocol.ts'
+import { fileReferences } from '../dispatch/files.ts'
+import type { Assignments, FileId } from '../dispatch/protocol.ts'
 import type { PortProtocol } from '../object/service.ts'
 import { isEnded, stateRank, type Task } from '../object/task.ts'
 import {
@@ -25,6 +26,7 @@ import {
   type OperationName,
   type OperationResult,
   reassign,
+  waitForFiles,
 } from './task-driver.ts'
 
 export type WorkerEvent =
@@ -78,6 +80,8 @@ export interface IngressRow {
 
 export class WorkerMachine {
   readonly #drivers = new Map<TaskId, Driver>()
+  /** Bytes of the secrets and configs that tasks here need: in memory only. */
+  readonly #files = new Map<FileId, Uint8Array>()
   #isConnected = false
   /** False until a complete assignment has come: before that no container is a stray. */
   #isAssigned = false
@@ -87,6 +91,11 @@ export class WorkerMachine {
   /** What there is to say of all tasks: a session opens with it. */
   reports(): readonly TaskReport[] {
     return [...this.#drivers.values()].map(({ task, status }) => ({ id: task.id, status }))
+  }
+
+  /** The bytes of a secret or config that a task here needs; undefined for any other. */
+  file(id: FileId): Uint8Array | undefined {
+    return this.#files.get(id)
   }
 
   step(event: WorkerEvent): readonly WorkerEffect[] {
@@ -140,6 +149,7 @@ export class WorkerMachine {
   }
 
   #assign(assignments: Assignments, nowMs: number, effects: WorkerEffect[]): void {
+    this.#takeFiles(assignments)
     const named = new Set<TaskId>()
     for (const task of assignments.tasks) {
       named.add(task.id)
@@ -161,6 +171,20 @@ export class WorkerMachine {
     }
   }
 
+  #takeFiles({ isComplete, files, removedFiles }: Assignments): void {
+    if (isComplete) this.#files.clear()
+    for (const id of removedFiles) this.#files.delete(id)
+    for (const { id, data } of files) this.#files.set(id, data)
+  }
+
+  /** What the task refers to and has not come: "secret tls, config nginx.conf". */
+  #missingFiles(task: Task): string {
+    return fileReferences(task.spec)
+      .filter(({ id }) => !this.#files.has(id))
+      .map(({ name }) => name)
+      .join(', ')
+  }
+
   /** Containers of ours that no manager wants: what a crash or a lost session left behind. */
   #removeStrays(effects: WorkerEffect[]): void {
     if (!this.#isAssigned) return
@@ -180,7 +204,12 @@ export class WorkerMachine {
           effects.push({ type: 'cancel', taskId: driver.task.id })
           break
         case 'run':
-          this.#set(begin(driver, step.operation, nowMs))
+          if (step.operation === 'prepare' || step.operation === 'start') {
+            const missing = this.#missingFiles(driver.task)
+            this.#set(waitForFiles(driver, missing))
+            if (missing !== '') break
+          }
+          this.#update(driver.task.id, (ready) => begin(ready, step.operation, nowMs))
           effects.push({ type: 'run', operation: step.operation, task: driver.task })
           break
         default:

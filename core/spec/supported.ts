@@ -36,18 +36,6 @@ const rows: readonly Row[] = [
     isAsked: (spec) => spec.mode.type === 'global-job',
   },
   {
-    flag: '--secret',
-    field: 'TaskTemplate.ContainerSpec.Secrets',
-    sentence: 'secrets are not available in this version of the agent; remove --secret',
-    isAsked: (spec) => (spec.task.container.secrets ?? []).length > 0,
-  },
-  {
-    flag: '--config',
-    field: 'TaskTemplate.ContainerSpec.Configs',
-    sentence: 'configs are not available in this version of the agent; remove --config',
-    isAsked: (spec) => (spec.task.container.configs ?? []).length > 0,
-  },
-  {
     flag: '--generic-resource',
     field: 'TaskTemplate.Resources.Reservations.GenericResources',
     sentence:

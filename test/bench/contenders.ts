@@ -2,7 +2,7 @@
 // another engine of the same version, in the same lab, with the same images.
 
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type Agent, startAgent } from '../support/agent.ts'
 import { type Engine, startEngine } from '../support/engine.ts'
 import { importImage, webImage } from '../support/images.ts'
@@ -29,7 +29,7 @@ export const pageImageNew = 'nigelpoulton/ddd-web:2.0'
 
 /** The executable that is measured: AGENT_BIN, or dist/agent. Throws when it is not there. */
 export function builtAgent(): string {
-  const path = process.env['AGENT_BIN'] || join(import.meta.dirname, '../../dist/agent')
+  const path = resolve(process.env['AGENT_BIN'] || join(import.meta.dirname, '../../dist/agent'))
   if (!existsSync(path)) throw new Error(`${path} is missing: run make build first`)
   return path
 }

@@ -151,6 +151,10 @@ export function createMemoryBackend(): MemoryBackend {
       store = new Store()
       nodeId = undefined
     },
+    unlock: async () => {
+      throw new CodedError('conflict', 'swarm is not locked')
+    },
+    unlockKey: async () => '',
     joinTokens: async () => {
       check()
       const secrets = store.committed.cluster()?.joinSecrets

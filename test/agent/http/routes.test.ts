@@ -100,7 +100,6 @@ t.test('what comes with the cluster later says so', async (t) => {
     ['POST', '/swarm/join'],
     ['GET', '/secrets'],
     ['POST', '/configs/create'],
-    ['GET', '/swarm/unlockkey'],
   ] as const) {
     const answer = await api.ask(method, path, {})
     t.equal(answer.status, 501, path)
