@@ -54,7 +54,9 @@ export function checkLeader(checkers: Checkers, raft: Raft): void {
   }
   if (known === raft.id) return
   checkers.leaders.set(raft.term, raft.id)
-  const last = checkers.committed.length - 1
+  // Entries of later terms are no business of a leader whose votes came late.
+  let last = checkers.committed.length - 1
+  while (last > 0 && (checkers.committed[last]?.term ?? 0) >= raft.term) last--
   for (const index of [last, Math.max(raft.firstIndex, last - 10)]) {
     const here = raft.termAt(index)
     const truth = checkers.committed[index]?.term
