@@ -275,7 +275,8 @@ function changeMembers(world: World, node: Node, kind: ChangeKind): void {
     if (id !== undefined) change = { type: 'promote', id }
   } else if (kind === 'demote') change = { type: 'demote', id: pick(true) ?? anyone }
   else if (kind === 'remove') change = { type: 'remove', id: anyone }
-  else change = { type: 'changeAddress', id: anyone, address: `${anyone}:${world.dice.whole(2, 99)}` }
+  else
+    change = { type: 'changeAddress', id: anyone, address: `${anyone}:${world.dice.whole(2, 99)}` }
   if (change === undefined) return
   const update = step(world, node, { type: 'membershipProposed', change })
   const verdict = update?.refused[0]?.reason
