@@ -51,7 +51,7 @@ export function formatDuration(ns: number): string {
   if (ns < nsPerSecond) return `${ns / nsPerMs}ms`
   const hours = Math.floor(ns / unit('h'))
   const minutes = Math.floor((ns % unit('h')) / unit('m'))
-  const seconds = Math.round(ns % unit('m')) / nsPerSecond
+  const seconds = ((ns % unit('m')) / nsPerSecond).toFixed(9).replace(/\.?0+$/, '')
   if (hours > 0) return `${hours}h${minutes}m${seconds}s`
   return minutes > 0 ? `${minutes}m${seconds}s` : `${seconds}s`
 }
@@ -90,4 +90,34 @@ function civil(days: number): { year: number; month: number; day: number } {
   const day = dayOfYear - Math.floor((153 * monthShifted + 2) / 5) + 1
   const month = monthShifted < 10 ? monthShifted + 3 : monthShifted - 9
   return { year: yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, day }
+}
+
+/** RFC 3339 to milliseconds since 1970 (finer digits are cut); undefined for any other text. */
+export function parseTime(text: string): number | undefined {
+  const parts =
+    /^(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))$/.exec(
+      text,
+    )
+  if (parts === null) return undefined
+  const [year, month, day, hour, minute, second] = parts.slice(1, 7).map(Number)
+  if (year === undefined || month === undefined || day === undefined) return undefined
+  if (hour === undefined || minute === undefined || second === undefined) return undefined
+  const days = daysOf({ year, month, day })
+  const date = civil(days)
+  if (date.month !== month || date.day !== day) return undefined
+  if (hour > 23 || minute > 59 || second > 59) return undefined
+  const fraction = Number((parts[7] ?? '').padEnd(3, '0').slice(0, 3))
+  const zone = (Number(parts[9] ?? 0) * 60 + Number(parts[10] ?? 0)) * (parts[8] === '-' ? -1 : 1)
+  return days * 86_400_000 + (hour * 60 + minute - zone) * 60_000 + second * 1_000 + fraction
+}
+
+/** A date of the Gregorian calendar to days since 1970-01-01 (Hinnant, days_from_civil). */
+function daysOf(date: { year: number; month: number; day: number }): number {
+  const year = date.month <= 2 ? date.year - 1 : date.year
+  const era = Math.floor(year / 400)
+  const yearOfEra = year - era * 400
+  const monthShifted = date.month + (date.month > 2 ? -3 : 9)
+  const dayOfYear = Math.floor((153 * monthShifted + 2) / 5) + date.day - 1
+  const dayOfEra = yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100)
+  return era * 146_097 + dayOfEra + dayOfYear - 719_468
 }

@@ -1,0 +1,260 @@
+// Daemon: all parts of the agent on this machine, started in order and stopped in reverse. It is
+// the backend of the HTTP API; whether there is a node behind it or not yet is its business.
+
+import { mkdirSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { CodedError } from '../core/base/error.ts'
+import type { NodeId, TaskId } from '../core/base/id.ts'
+import type { Log } from '../core/base/note.ts'
+import type { Applied } from '../core/store/change.ts'
+import type { View } from '../core/store/view.ts'
+import { sha256 } from '../net/secure/crypto.ts'
+import { formatHostPort, parseHostPort } from './base/addresses.ts'
+import type { Clock } from './base/clock.ts'
+import type { DaemonConfig } from './base/config.ts'
+import { startTrimming } from './base/memory.ts'
+import { version } from './base/version.ts'
+import { createDockerExecutor } from './executor/docker-executor.ts'
+import type { LogOptions } from './executor/executor.ts'
+import { mergeLogs } from './host/log-merge.ts'
+import {
+  type Backend,
+  type InitRequest,
+  type LocalState,
+  swarmTexts,
+  type TaskLogEntry,
+} from './http/backend.ts'
+import { createApiServer } from './http/server.ts'
+import { base36, foundCluster, type Node, type NodeOptions, resumeNode } from './node.ts'
+import { realDisk } from './storage/disk.ts'
+import { formatUnlockKey, parseUnlockKey } from './storage/keystore.ts'
+import { openStateFolder } from './storage/state-folder.ts'
+
+export interface Daemon {
+  readonly close: () => Promise<void>
+}
+
+export interface DaemonOptions {
+  readonly config: DaemonConfig
+  readonly clock: Clock
+  readonly log: Log
+  /** The process must end. */
+  readonly onFatal: (error: unknown) => void
+}
+
+/** Starts everything; resolves when the API answers. */
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  const { config, clock, log } = options
+  const folder = await openStateFolder(realDisk, config.stateFolder)
+  const backend = new LocalBackend(options)
+  await backend.resume()
+  mkdirSync(dirname(config.socketPath), { recursive: true })
+  const server = createApiServer({
+    backend,
+    engineSocket: config.engineSocket,
+    socketPath: config.socketPath,
+    log,
+  })
+  await server.listen()
+  const stopTrimming = startTrimming({ clock })
+  log('info', 'agent.started', {
+    version,
+    socket: config.socketPath,
+    state: config.stateFolder,
+    node: backend.state().nodeId,
+  })
+  return {
+    close: async () => {
+      stopTrimming()
+      await server.close()
+      await backend.close()
+      folder.close()
+      log('info', 'agent.stopped')
+    },
+  }
+}
+
+/** The HTTP API's backend on this machine. */
+class LocalBackend implements Backend {
+  readonly #options: DaemonOptions
+  readonly #watchers = new Set<(applied: readonly Applied[]) => void>()
+  #node: Node | undefined
+  /** One init or leave at a time. */
+  #isChanging = false
+
+  constructor(options: DaemonOptions) {
+    this.#options = options
+  }
+
+  async resume(): Promise<void> {
+    this.#adopt(await resumeNode(this.#nodeOptions()))
+  }
+
+  async close(): Promise<void> {
+    await this.#node?.close()
+  }
+
+  state(): LocalState {
+    const { config } = this.#options
+    const node = this.#node
+    const { host } = parseHostPort(config.advertiseAddress)
+    const common = { agentVersion: version, runtime: 'docker' } as const
+    if (node === undefined) {
+      return {
+        ...common,
+        state: 'inactive',
+        nodeAddress: host,
+        isManager: false,
+        remoteManagers: [],
+      }
+    }
+    const { nodeId, address, managerAddress } = node.identity
+    if (node.isLocked) {
+      return {
+        ...common,
+        state: 'locked',
+        nodeAddress: address,
+        isManager: false,
+        error: swarmTexts.isLocked,
+        remoteManagers: [],
+      }
+    }
+    return {
+      ...common,
+      state: 'active',
+      nodeId,
+      nodeAddress: address,
+      isManager: true,
+      remoteManagers: [{ nodeId, address: managerAddress }],
+    }
+  }
+
+  async read(): Promise<View> {
+    return this.#member().manager().read()
+  }
+
+  async submit(command: Parameters<Backend['submit']>[0]): ReturnType<Backend['submit']> {
+    const node = this.#member()
+    const answer = await node.manager().submit(command)
+    // Who is told that managers lock may pull the plug: the keys are sealed by then.
+    if (command.type === 'cluster.update') await node.followLock()
+    return answer
+  }
+
+  async init(request: InitRequest): Promise<NodeId> {
+    refuseUnsupported(request)
+    return this.#change(async () => {
+      if (this.#node !== undefined) throw new CodedError('unavailable', swarmTexts.isPart)
+      const { config } = this.#options
+      const { port } = parseHostPort(request.listenAddress ?? config.listenAddress)
+      const advertise = parseHostPort(request.advertiseAddress || config.advertiseAddress, port)
+      const node = await foundCluster(this.#nodeOptions(), {
+        ...request,
+        address: advertise.host,
+        managerAddress: formatHostPort(advertise),
+      })
+      this.#adopt(node)
+      return node.identity.nodeId
+    })
+  }
+
+  async leave(): Promise<void> {
+    await this.#change(async () => {
+      const node = this.#node
+      if (node === undefined) throw new CodedError('not-in-swarm', swarmTexts.notPart)
+      this.#node = undefined
+      await node.erase()
+    })
+  }
+
+  async unlock(key: string): Promise<void> {
+    const node = this.#node
+    if (node === undefined) throw new CodedError('not-in-swarm', swarmTexts.notManager)
+    if (!node.isLocked) throw new CodedError('conflict', 'swarm is not locked')
+    await this.#change(() => node.unlock(parseUnlockKey(key)))
+  }
+
+  async unlockKey(): Promise<string> {
+    const { unlockKey } = (await this.read()).cluster() ?? {}
+    return unlockKey === undefined ? '' : formatUnlockKey(unlockKey)
+  }
+
+  async joinTokens(): Promise<{ readonly worker: string; readonly manager: string }> {
+    const cluster = (await this.read()).cluster()
+    if (cluster === undefined) throw new CodedError('not-in-swarm', swarmTexts.notPart)
+    const digest = base36(sha256(cluster.key.publicKey)).padStart(50, '0')
+    const { worker, manager } = cluster.joinSecrets
+    return { worker: `SWMTKN-1-${digest}-${worker}`, manager: `SWMTKN-1-${digest}-${manager}` }
+  }
+
+  managerStatus(id: NodeId): ReturnType<Backend['managerStatus']> {
+    return this.#node?.managerStatus(id)
+  }
+
+  watch(listener: (applied: readonly Applied[]) => void): () => void {
+    this.#watchers.add(listener)
+    return () => this.#watchers.delete(listener)
+  }
+
+  logs(
+    tasks: readonly TaskId[],
+    log: LogOptions,
+    signal: AbortSignal,
+  ): AsyncIterable<TaskLogEntry> {
+    const { executor, identity } = this.#member()
+    return mergeLogs(executor, { tasks, nodeId: identity.nodeId, log, signal })
+  }
+
+  secretBytes(count: number): Uint8Array {
+    return this.#options.clock.randomBytes(count)
+  }
+
+  nowMs(): number {
+    return this.#options.clock.nowMs()
+  }
+
+  #member(): Node {
+    if (this.#node === undefined) throw new CodedError('not-in-swarm', swarmTexts.notManager)
+    return this.#node
+  }
+
+  async #change<T>(run: () => Promise<T>): Promise<T> {
+    if (this.#isChanging) {
+      throw new CodedError('conflict', 'another init or leave is under way on this node')
+    }
+    this.#isChanging = true
+    try {
+      return await run()
+    } finally {
+      this.#isChanging = false
+    }
+  }
+
+  #adopt(node: Node | undefined): void {
+    this.#node = node
+  }
+
+  #nodeOptions(): NodeOptions {
+    const { config, clock, log, onFatal } = this.#options
+    return {
+      stateFolder: config.stateFolder,
+      clock,
+      log,
+      onFatal,
+      filesFolder: join(dirname(config.socketPath), 'tasks'),
+      onApplied: (applied) => {
+        for (const watcher of this.#watchers) watcher(applied)
+      },
+      makeExecutor: (nodeId, files) =>
+        createDockerExecutor({ socket: config.engineSocket, nodeId, log, clock, files }),
+    }
+  }
+}
+
+/** What this version cannot honour is refused by its flag. */
+function refuseUnsupported(request: InitRequest): void {
+  const refuse = (flag: string, why: string): never => {
+    throw new CodedError('not-supported', `${flag}: ${why} in this version of the agent`)
+  }
+  if (request.forceNewCluster) refuse('--force-new-cluster', 'recovery is not available')
+}

@@ -1,0 +1,249 @@
+// Manager host: the hands of the manager machine. It starts a step's storage, sends at once what
+// does not depend on it, and tells the machine when a write is on the disk; it answers requests,
+// and wakes the machine when its time has come.
+
+import { CodedError } from '../../core/base/error.ts'
+import type { NodeId } from '../../core/base/id.ts'
+import type { Log } from '../../core/base/note.ts'
+import type { Command, CommandAnswer } from '../../core/command/command.ts'
+import type { Assignments } from '../../core/dispatch/protocol.ts'
+import type { ManagerEffect, ManagerEvent, ManagerMachine } from '../../core/machine/manager.ts'
+import type { ClusterObject } from '../../core/object/object.ts'
+import type { Outgoing, Snapshot, SnapshotHead, StorageOperation } from '../../core/raft/types.ts'
+import type { Applied } from '../../core/store/change.ts'
+import type { View } from '../../core/store/view.ts'
+import type { Clock } from '../base/clock.ts'
+
+/** Length of raft's tick. */
+export const tickMs = 100
+
+/** What the host needs of the disk. */
+export interface ManagerStorage {
+  /** Resolves when the operation is durable; operations complete in order. */
+  readonly save: (operation: StorageOperation) => Promise<void>
+  readonly takeSnapshot: (
+    head: SnapshotHead,
+    objects: readonly ClusterObject[],
+  ) => Promise<Snapshot>
+}
+
+export interface ManagerHostOptions {
+  readonly machine: ManagerMachine
+  readonly storage: ManagerStorage
+  readonly clock: Clock
+  readonly log: Log
+  readonly send: (outgoing: Outgoing) => void
+  readonly assign: (nodeId: NodeId, assignments: Assignments) => void
+  /** Leadership came or went. */
+  readonly onReady: (isReady: boolean) => void
+  /** The process must end. */
+  readonly onFatal: (error: unknown) => void
+}
+
+interface Request {
+  readonly resolve: (answer: CommandAnswer) => void
+  readonly reject: (error: Error) => void
+}
+
+/** How long a request may wait for a quorum. */
+const requestMsMax = 10_000
+
+export class ManagerHost {
+  readonly #options: ManagerHostOptions
+  readonly #requests = new Map<number, Request>()
+  readonly #watchers = new Set<(applied: readonly Applied[]) => void>()
+  readonly #pendingEvents: ManagerEvent[] = []
+  #lastRequestId = 0
+  #isStepping = false
+  #isClosed = false
+  #wasReady = false
+  #tickedAtMs: number
+  #cancelTimer: (() => void) | undefined
+
+  constructor(options: ManagerHostOptions) {
+    this.#options = options
+    this.#tickedAtMs = options.clock.steadyMs()
+  }
+
+  get view(): View {
+    return this.#options.machine.view
+  }
+
+  start(): void {
+    this.dispatch({ type: 'started', nowMs: this.#options.clock.nowMs() })
+  }
+
+  /** Hands an event to the machine and carries out what it says. */
+  dispatch(event: ManagerEvent): void {
+    if (this.#isClosed) return
+    this.#pendingEvents.push(event)
+    if (this.#isStepping) return
+    this.#isStepping = true
+    try {
+      for (let next = this.#pendingEvents.shift(); next; next = this.#pendingEvents.shift()) {
+        for (const effect of this.#options.machine.step(next)) this.#carryOut(effect)
+      }
+    } catch (error) {
+      this.#options.onFatal(error)
+    } finally {
+      this.#isStepping = false
+    }
+    this.#announceReady()
+    this.#setTimer()
+  }
+
+  /** Resolves when committed. Throws CodedError; after `timeout` the outcome is not known. */
+  submit(command: Command): Promise<CommandAnswer> {
+    return this.#request(`${command.type}`, (requestId, nowMs) => ({
+      type: 'submitted',
+      nowMs,
+      requestId,
+      command,
+    }))
+  }
+
+  /** The committed view, up to date as of this call. */
+  async read(): Promise<View> {
+    await this.#request('read', (requestId, nowMs) => ({ type: 'readRequested', nowMs, requestId }))
+    return this.#options.machine.view
+  }
+
+  /** Calls back with each batch that was applied; returns how to stop. */
+  watch(listener: (applied: readonly Applied[]) => void): () => void {
+    this.#watchers.add(listener)
+    return () => this.#watchers.delete(listener)
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#cancelTimer?.()
+    for (const request of this.#requests.values()) {
+      request.reject(new CodedError('unavailable', 'the agent is stopping'))
+    }
+    this.#requests.clear()
+  }
+
+  #request(
+    what: string,
+    event: (requestId: number, nowMs: number) => ManagerEvent,
+  ): Promise<CommandAnswer> {
+    const requestId = ++this.#lastRequestId
+    const { clock } = this.#options
+    return new Promise((resolve, reject) => {
+      const cancel = clock.after(requestMsMax, () => {
+        this.#requests.delete(requestId)
+        const text = `rpc error: code = DeadlineExceeded desc = context deadline exceeded (${what}: no quorum of managers within ${requestMsMax / 1000} s)`
+        reject(new CodedError('timeout', text))
+      })
+      this.#requests.set(requestId, {
+        resolve: (answer) => {
+          cancel()
+          resolve(answer)
+        },
+        reject: (error) => {
+          cancel()
+          reject(error)
+        },
+      })
+      this.dispatch(event(requestId, clock.nowMs()))
+    })
+  }
+
+  #carryOut(effect: ManagerEffect): void {
+    const { log } = this.#options
+    switch (effect.type) {
+      case 'save':
+        this.#save(effect.operation)
+        return
+      case 'send':
+        this.#options.send(effect.outgoing)
+        return
+      case 'answer':
+        this.#settle(effect.requestId)?.resolve(effect.answer)
+        return
+      case 'readReady':
+        this.#settle(effect.requestId)?.resolve({ id: '', warnings: [] })
+        return
+      case 'refuse':
+        this.#settle(effect.requestId)?.reject(effect.error)
+        return
+      case 'assign':
+        this.#options.assign(effect.nodeId, effect.assignments)
+        return
+      case 'applied':
+        for (const watcher of this.#watchers) watcher(effect.applied)
+        return
+      case 'takeSnapshot':
+        this.#takeSnapshot(effect.head, effect.objects)
+        return
+      case 'role': {
+        const { role, term, leaderId } = effect.role
+        log('info', 'raft.role', { role, term, leader: leaderId })
+        return
+      }
+      case 'note':
+        log(effect.note.level, effect.note.event, effect.note.fields)
+        return
+      default:
+        effect satisfies never
+    }
+  }
+
+  #settle(requestId: number): Request | undefined {
+    const request = this.#requests.get(requestId)
+    this.#requests.delete(requestId)
+    return request
+  }
+
+  #save(operation: StorageOperation): void {
+    const { storage, clock } = this.#options
+    storage.save(operation).then(
+      () => this.dispatch({ type: 'persisted', nowMs: clock.nowMs(), operation: operation.id }),
+      (error: unknown) => {
+        if (this.#isClosed) return
+        this.#options.onFatal(error)
+      },
+    )
+  }
+
+  #takeSnapshot(head: SnapshotHead, objects: readonly ClusterObject[]): void {
+    const { storage, clock, log } = this.#options
+    storage.takeSnapshot(head, objects).then(
+      (snapshot) => {
+        log('info', 'snapshot.saved', { index: head.index, bytes: snapshot.sizeBytes })
+        this.dispatch({ type: 'snapshotSaved', nowMs: clock.nowMs(), snapshot })
+      },
+      (error: unknown) => {
+        if (!this.#isClosed) log('error', 'snapshot.failed', { error: String(error) })
+      },
+    )
+  }
+
+  #announceReady(): void {
+    const { isReady } = this.#options.machine
+    if (isReady === this.#wasReady) return
+    this.#wasReady = isReady
+    this.#options.onReady(isReady)
+  }
+
+  /** One timer, to the earliest time that anybody in the machine has named. */
+  #setTimer(): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = undefined
+    const { machine, clock } = this.#options
+    const waits: number[] = []
+    if (machine.wakeAtMs !== undefined) waits.push(machine.wakeAtMs - clock.nowMs())
+    if (machine.wakeTicks !== undefined) {
+      waits.push(machine.wakeTicks * tickMs - (clock.steadyMs() - this.#tickedAtMs))
+    } else this.#tickedAtMs = clock.steadyMs()
+    if (waits.length === 0) return
+    this.#cancelTimer = clock.after(Math.max(1, Math.min(...waits)), () => this.#tick())
+  }
+
+  #tick(): void {
+    const { clock } = this.#options
+    const ticks = Math.floor((clock.steadyMs() - this.#tickedAtMs) / tickMs)
+    this.#tickedAtMs += ticks * tickMs
+    this.dispatch({ type: 'ticked', nowMs: clock.nowMs(), ticks })
+  }
+}

@@ -1,0 +1,102 @@
+// Backend: what the HTTP API needs of the daemon, and nothing more. The daemon implements it; the
+// routes know neither Raft nor executors.
+
+import type { NodeId, TaskId } from '../../core/base/id.ts'
+import type { Command, CommandAnswer } from '../../core/command/command.ts'
+import type { ManagerStatus } from '../../core/object/node.ts'
+import type { Applied } from '../../core/store/change.ts'
+import type { View } from '../../core/store/view.ts'
+import type { LogEntry, LogOptions } from '../executor/executor.ts'
+
+export interface Backend {
+  /** How this node stands to a cluster, for /info and for refusing calls. */
+  readonly state: () => LocalState
+  /**
+   * A view that holds all that was committed when the call was made (ReadIndex). Throws
+   * `not-in-swarm`, `not-a-manager`, `locked`, `no-leader`.
+   */
+  readonly read: () => Promise<View>
+  /** Resolves when committed. Throws the same, and whatever the command breaks. */
+  readonly submit: (command: Command) => Promise<CommandAnswer>
+  /** POST /swarm/init. Resolves to the node's id. */
+  readonly init: (request: InitRequest) => Promise<NodeId>
+  /** POST /swarm/leave. */
+  readonly leave: (request: { readonly force: boolean }) => Promise<void>
+  /** POST /swarm/unlock. Throws bad-request in Swarm's words, conflict if it is not locked. */
+  readonly unlock: (key: string) => Promise<void>
+  /** The text of the unlock key; '' while managers do not lock. */
+  readonly unlockKey: () => Promise<string>
+  /** The two join tokens. */
+  readonly joinTokens: () => Promise<{ readonly worker: string; readonly manager: string }>
+  /** What Raft says of a manager now; undefined for workers and while nobody knows. */
+  readonly managerStatus: (id: NodeId) => ManagerStatus | undefined
+  /** Calls the listener with each committed batch of changes; returns how to stop. */
+  readonly watch: (listener: (applied: readonly Applied[]) => void) => () => void
+  /**
+   * Logs of tasks, wherever they run, each entry with its task, lines with their line end. Ends
+   * when all have ended (without `follow`) or the signal aborts. An error that it throws is shown
+   * to the client at the end of what came before.
+   */
+  readonly logs: (
+    tasks: readonly TaskId[],
+    options: LogOptions,
+    signal: AbortSignal,
+  ) => AsyncIterable<TaskLogEntry>
+  /** Random bytes of the system, for tokens and keys that a route must make. */
+  readonly secretBytes: (count: number) => Uint8Array
+  readonly nowMs: () => number
+}
+
+export interface LocalState {
+  readonly state: 'inactive' | 'pending' | 'active' | 'locked' | 'error'
+  readonly nodeId?: NodeId
+  /** Address without port that others use. */
+  readonly nodeAddress: string
+  readonly isManager: boolean
+  readonly error?: string
+  readonly remoteManagers: readonly { readonly nodeId: string; readonly address: string }[]
+  /** Version of the agent and of the engine behind it (absent without Docker). */
+  readonly agentVersion: string
+  readonly runtime: 'docker' | 'embedded'
+}
+
+export interface InitRequest {
+  readonly listenAddress?: string
+  readonly advertiseAddress?: string
+  readonly dataPathAddress?: string
+  readonly dataPathPort?: number
+  readonly defaultAddressPool: readonly string[]
+  readonly subnetSize?: number
+  readonly forceNewCluster: boolean
+  readonly availability: 'active' | 'pause' | 'drain'
+  readonly autoLockManagers: boolean
+  /** ClusterSpec of the request, as it came; absent fields take defaults. */
+  readonly spec: import('../../core/object/cluster.ts').ClusterSpec
+}
+
+export interface TaskLogEntry extends LogEntry {
+  readonly taskId: TaskId
+  readonly nodeId: NodeId
+}
+
+/** Refusals of a node that cannot do what was asked, in the words users and scripts know. */
+export const swarmTexts = {
+  /** not-in-swarm, when leaving. */
+  notPart: 'This node is not part of a swarm',
+  /** not-in-swarm, for everything else. */
+  notManager:
+    'This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.',
+  /** not-a-manager, on a worker. */
+  isWorker:
+    "This node is not a swarm manager. Worker nodes can't be used to view or modify cluster state. Please run this command on a manager node or promote the current node to a manager.",
+  /** not-a-manager, on a manager that is not ready yet. */
+  isPreparing:
+    'This node is not a swarm manager. Manager is being prepared or has trouble connecting to the cluster.',
+  /** unavailable (status 503), for init and join. */
+  isPart:
+    'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.',
+  isLocked:
+    'Swarm is encrypted and needs to be unlocked before it can be used. Please use "docker swarm unlock" to unlock it.',
+  leaveLocked:
+    'Swarm is encrypted and locked. Please unlock it first or use `--force` to ignore this message.',
+} as const

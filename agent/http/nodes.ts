@@ -1,0 +1,56 @@
+// Nodes: the routes of /nodes.
+
+import type { Node } from '../../core/object/node.ts'
+import { formatNode, parseNodeSpec } from '../../core/spec/node-json.ts'
+import { findNode, nodesOf, parseFilters } from '../../core/store/query.ts'
+import {
+  type Call,
+  isOn,
+  param,
+  readJson,
+  readObjectVersion,
+  sendJson,
+  sendNothing,
+} from './call.ts'
+
+/** GET /nodes. */
+export async function listNodes(call: Call): Promise<void> {
+  const filters = parseFilters(call.query.get('filters') ?? undefined)
+  const view = await call.api.backend.read()
+  sendJson(
+    call,
+    200,
+    nodesOf(view, filters).map((node) => format(call, node)),
+  )
+}
+
+/** GET /nodes/{id}. */
+export async function inspectNode(call: Call): Promise<void> {
+  const view = await call.api.backend.read()
+  sendJson(call, 200, format(call, findNode(view, param(call))))
+}
+
+function format(call: Call, node: Node): unknown {
+  const manager = call.api.backend.managerStatus(node.id)
+  return formatNode(node, manager === undefined ? {} : { manager })
+}
+
+/** POST /nodes/{id}/update?version=N. */
+export async function updateNode(call: Call): Promise<void> {
+  const { backend } = call.api
+  const body = await readJson(call)
+  const version = readObjectVersion(call, 'node')
+  const view = await backend.read()
+  const spec = parseNodeSpec(body)
+  const { id } = findNode(view, param(call))
+  await backend.submit({ type: 'node.update', id, version, spec })
+  sendNothing(call)
+}
+
+/** DELETE /nodes/{id}?force=1. */
+export async function removeNode(call: Call): Promise<void> {
+  const { backend } = call.api
+  const { id } = findNode(await backend.read(), param(call))
+  await backend.submit({ type: 'node.remove', id, force: isOn(call, 'force') })
+  sendNothing(call)
+}

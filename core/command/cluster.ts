@@ -1,0 +1,72 @@
+// Commands on the cluster itself: its birth, its settings, its join tokens.
+
+import { CodedError } from '../base/error.ts'
+import type { Cluster } from '../object/cluster.ts'
+import type { Node } from '../object/node.ts'
+import { validateCluster } from '../spec/validate.ts'
+import type { Draft } from '../store/draft.ts'
+import type { Command, CommandAnswer } from './command.ts'
+import { checkVersion } from './version.ts'
+
+/** Makes the cluster object and its first node, a manager. Only the host of a new cluster asks. */
+export function initCluster(
+  draft: Draft,
+  command: Extract<Command, { type: 'cluster.init' }>,
+): CommandAnswer {
+  if (draft.cluster() !== undefined) {
+    throw new CodedError('conflict', 'the cluster has been initialized already')
+  }
+  validateCluster(command.spec)
+  draft.put<Cluster>({
+    kind: 'cluster',
+    id: command.clusterId,
+    spec: command.spec,
+    key: command.key,
+    joinSecrets: command.joinSecrets,
+    ...(command.unlockKey === undefined ? {} : { unlockKey: command.unlockKey }),
+    defaultAddressPool: command.defaultAddressPool,
+    subnetSize: command.subnetSize,
+    dataPathPort: command.dataPathPort,
+  })
+  draft.put<Node>({
+    kind: 'node',
+    id: command.node.id,
+    spec: { labels: {}, role: 'manager', availability: command.node.availability },
+    keys: command.node.keys,
+    generation: 1,
+    status: { state: 'unknown', address: command.node.address },
+    managerAddress: command.node.managerAddress,
+    memberId: command.node.id,
+  })
+  return { id: command.node.id, warnings: [] }
+}
+
+/** New settings, new secrets for tokens that are to be rotated, or both. */
+export function updateCluster(
+  draft: Draft,
+  command: Extract<Command, { type: 'cluster.update' }>,
+): CommandAnswer {
+  const cluster = draft.cluster()
+  if (cluster === undefined) throw new CodedError('not-found', 'cluster not found')
+  checkVersion(cluster, command.version)
+  validateCluster(command.spec)
+  const { unlockKey: _before, ...rest } = cluster
+  const unlockKey = unlockKeyOf(cluster, command)
+  draft.put<Cluster>({
+    ...rest,
+    ...(unlockKey === undefined ? {} : { unlockKey }),
+    spec: command.spec,
+    joinSecrets: { ...cluster.joinSecrets, ...command.rotate },
+  })
+  return { id: cluster.id, warnings: [] }
+}
+
+/** The key that managers lock with from now on: none, the one they have, or the fresh one. */
+function unlockKeyOf(
+  cluster: Cluster,
+  command: Extract<Command, { type: 'cluster.update' }>,
+): Uint8Array | undefined {
+  if (!command.spec.encryption.autoLockManagers) return undefined
+  const isKept = cluster.unlockKey !== undefined && !command.isUnlockKeyRotated
+  return isKept ? cluster.unlockKey : command.freshUnlockKey
+}

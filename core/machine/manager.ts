@@ -1,0 +1,555 @@
+// Manager machine: Raft, the store, the controllers and the sessions of workers as one pure
+// machine. Requests go in, log entries come out; what is committed goes into the store, and from
+// there to clients as answers and to nodes as assignments.
+//
+//   submitted -> draft -> changes -> raft entry --.        (one entry for the command,
+//                 controllers -> raft entry ------+         one for all that follows from it)
+//                                                 v
+//   persisted, received -> raft -> committed -> store -> answer, assign, applied
+//
+// A leader takes commands once everything before its own term is applied; what comes earlier
+// waits. Commands see what was proposed before them, committed or not; readers never do.
+
+import { assert, unreachable } from '../base/assert.ts'
+import { CodedError } from '../base/error.ts'
+import type { NodeId, ServiceId } from '../base/id.ts'
+import type { Note } from '../base/note.ts'
+import type { Random } from '../base/random.ts'
+import { estimateSize } from '../base/size.ts'
+import { nsPerMs } from '../base/time.ts'
+import type { Command, CommandAnswer, TaskReport } from '../command/command.ts'
+import { runCommand } from '../command/run.ts'
+import { runControllers } from '../control/pipeline.ts'
+import { assignmentChanges, completeAssignments } from '../dispatch/assignments.ts'
+import { Liveness } from '../dispatch/liveness.ts'
+import { nextMemberStep } from '../dispatch/members.ts'
+import type { Assignments } from '../dispatch/protocol.ts'
+import { defaultClusterSpec } from '../object/defaults.ts'
+import type { NodeDescription } from '../object/node.ts'
+import type { ClusterObject } from '../object/object.ts'
+import type {
+  Entry,
+  Message,
+  Outgoing,
+  Raft,
+  RaftUpdate,
+  RoleState,
+  Snapshot,
+  SnapshotHead,
+  StorageOperation,
+} from '../raft/types.ts'
+import type { Applied, Change } from '../store/change.ts'
+import { Store } from '../store/store.ts'
+import type { View } from '../store/view.ts'
+import { dirtyServices } from './dirty.ts'
+
+export type ManagerEvent =
+  | { readonly type: 'started'; readonly nowMs: number }
+  | { readonly type: 'ticked'; readonly nowMs: number; readonly ticks: number }
+  | { readonly type: 'persisted'; readonly nowMs: number; readonly operation: number }
+  | {
+      readonly type: 'received'
+      readonly nowMs: number
+      readonly from: string
+      readonly message: Message
+    }
+  | {
+      readonly type: 'submitted'
+      readonly nowMs: number
+      readonly requestId: number
+      readonly command: Command
+    }
+  | { readonly type: 'readRequested'; readonly nowMs: number; readonly requestId: number }
+  | {
+      readonly type: 'sessionOpened'
+      readonly nowMs: number
+      readonly nodeId: NodeId
+      /** One start of the node's agent. */
+      readonly incarnation: string
+      /** The worker of this very process: it needs no heartbeats. */
+      readonly isLocal: boolean
+      readonly description: NodeDescription
+      readonly address: string
+      /** What its tasks are now: it may have a task that was given up for lost. */
+      readonly reports: readonly TaskReport[]
+      readonly manager?: { readonly key: Uint8Array; readonly address: string }
+    }
+  /** A heartbeat, or anything else, came over the node's session. */
+  | { readonly type: 'heard'; readonly nowMs: number; readonly nodeId: NodeId }
+  /** A connection that breaks is no verdict: the node may be back before its grace is over. */
+  | {
+      readonly type: 'sessionClosed'
+      readonly nowMs: number
+      readonly nodeId: NodeId
+      readonly isLeaving: boolean
+    }
+  | {
+      readonly type: 'reported'
+      readonly nowMs: number
+      readonly nodeId: NodeId
+      readonly reports: readonly TaskReport[]
+    }
+  | { readonly type: 'snapshotSaved'; readonly nowMs: number; readonly snapshot: Snapshot }
+  | { readonly type: 'diskFull'; readonly nowMs: number }
+  | { readonly type: 'diskFreed'; readonly nowMs: number }
+
+export type ManagerEffect =
+  | { readonly type: 'save'; readonly operation: StorageOperation }
+  | { readonly type: 'send'; readonly outgoing: Outgoing }
+  | { readonly type: 'answer'; readonly requestId: number; readonly answer: CommandAnswer }
+  | { readonly type: 'refuse'; readonly requestId: number; readonly error: CodedError }
+  /** The committed view now holds all that the read must see. */
+  | { readonly type: 'readReady'; readonly requestId: number }
+  | { readonly type: 'assign'; readonly nodeId: NodeId; readonly assignments: Assignments }
+  | { readonly type: 'applied'; readonly applied: readonly Applied[] }
+  /** Write these objects aside under this head, then say `snapshotSaved`. */
+  | {
+      readonly type: 'takeSnapshot'
+      readonly head: SnapshotHead
+      readonly objects: readonly ClusterObject[]
+    }
+  | { readonly type: 'role'; readonly role: RoleState }
+  | { readonly type: 'note'; readonly note: Note }
+
+/** What an entry of the log says: the time of its making and its changes. */
+export interface EntryData {
+  readonly atMs: number
+  readonly changes: readonly Change[]
+}
+
+interface Waiting {
+  readonly requestId: number
+  readonly term: number
+  readonly answer: CommandAnswer
+}
+
+/** Commands that may wait for a new leader to be ready. */
+const queuedMax = 1_000
+/** Passes of the controllers in one step: each but the first was asked for by one before it. */
+const passesMax = 8
+/** How soon a refused change of membership is tried again. */
+const membersRetryMs = 200
+/** A follower that answered no heartbeat for so long is called unreachable. */
+const reachableTicks = 20
+
+export class ManagerMachine {
+  readonly #raft: Raft
+  readonly #random: Random
+  readonly #store = new Store()
+  /** Answers that wait for their entry to be committed, by its index. */
+  readonly #waiting = new Map<number, Waiting>()
+  readonly #reads = new Map<number, number>()
+  readonly #queued: { readonly requestId: number; readonly command: Command }[] = []
+  readonly #sessions = new Set<NodeId>()
+  readonly #wakes = new Map<ServiceId, number>()
+  readonly #liveness: Liveness
+  #judgeAtMs: number | undefined
+  /** When to try the next change of Raft's membership again. */
+  #membersAtMs: number | undefined
+  #readyAtIndex: number | undefined
+  #isReady = false
+  #snapshotIndex: number
+  #isSnapshotting = false
+  #raftWakeTicks: number | undefined
+  #effects: ManagerEffect[] = []
+
+  constructor(options: {
+    readonly raft: Raft
+    readonly random: Random
+    /** What the newest snapshot holds, and its index. */
+    readonly snapshot?: { readonly index: number; readonly objects: readonly ClusterObject[] }
+  }) {
+    this.#raft = options.raft
+    this.#random = options.random
+    this.#liveness = new Liveness({
+      heartbeatMs: () =>
+        (this.#store.committed.cluster() ?? { spec: defaultClusterSpec }).spec.dispatcher
+          .heartbeatPeriodNs / nsPerMs,
+    })
+    this.#snapshotIndex = options.snapshot?.index ?? 0
+    if (options.snapshot !== undefined) {
+      this.#store.restore(options.snapshot.index, options.snapshot.objects)
+    }
+  }
+
+  /** What is committed, on this manager; see `readRequested` for a view that is up to date. */
+  get view(): View {
+    return this.#store.committed
+  }
+
+  get raft(): Raft {
+    return this.#raft
+  }
+
+  /** True once this manager leads and takes commands. */
+  get isReady(): boolean {
+    return this.#isReady
+  }
+
+  /** When a controller wants to be woken; undefined: not by time. */
+  get wakeAtMs(): number | undefined {
+    const times = [...this.#wakes.values()]
+    if (this.#judgeAtMs !== undefined) times.push(this.#judgeAtMs)
+    if (this.#membersAtMs !== undefined) times.push(this.#membersAtMs)
+    return times.length === 0 ? undefined : Math.min(...times)
+  }
+
+  /** After how many ticks raft wants to be woken; undefined: never. */
+  get wakeTicks(): number | undefined {
+    return this.#raftWakeTicks
+  }
+
+  step(event: ManagerEvent): readonly ManagerEffect[] {
+    this.#effects = []
+    this.#take(event)
+    if (this.#isReady) {
+      this.#judge(event.nowMs)
+      this.#runDue(event.nowMs)
+      this.#reconcileMembers(event.nowMs)
+    }
+    const effects = this.#effects
+    this.#effects = []
+    return effects
+  }
+
+  #take(event: ManagerEvent): void {
+    const { nowMs } = event
+    switch (event.type) {
+      case 'started':
+        return this.#follow(this.#raft.step({ type: 'started' }), nowMs)
+      case 'ticked':
+        return this.#follow(this.#raft.step({ type: 'ticked', ticks: event.ticks }), nowMs)
+      case 'persisted':
+        return this.#follow(
+          this.#raft.step({ type: 'persisted', operation: event.operation }),
+          nowMs,
+        )
+      case 'received':
+        return this.#follow(
+          this.#raft.step({ type: 'received', from: event.from, message: event.message }),
+          nowMs,
+        )
+      case 'submitted':
+        return this.#submit(event.requestId, event.command, nowMs)
+      case 'readRequested':
+        return this.#follow(
+          this.#raft.step({ type: 'readRequested', context: event.requestId }),
+          nowMs,
+        )
+      case 'sessionOpened':
+        return this.#openSession(event)
+      case 'heard':
+        this.#liveness.hear(event.nodeId, nowMs)
+        return
+      case 'sessionClosed':
+        this.#sessions.delete(event.nodeId)
+        if (event.isLeaving) this.#lose(event.nodeId, 'disconnected', 'node left', nowMs)
+        return
+      case 'reported':
+        this.#liveness.hear(event.nodeId, nowMs)
+        return this.#runOwn(
+          { type: 'tasks.report', nodeId: event.nodeId, reports: event.reports },
+          nowMs,
+        )
+      case 'snapshotSaved':
+        this.#isSnapshotting = false
+        this.#snapshotIndex = event.snapshot.index
+        return this.#follow(
+          this.#raft.step({ type: 'snapshotTaken', snapshot: event.snapshot }),
+          nowMs,
+        )
+      case 'diskFull':
+      case 'diskFreed':
+        return this.#follow(this.#raft.step({ type: event.type }), nowMs)
+      default:
+        return unreachable(event)
+    }
+  }
+
+  #submit(requestId: number, command: Command, nowMs: number): void {
+    if (this.#isReady) return this.#run(requestId, command, nowMs)
+    if (this.#raft.role === 'leader' && this.#queued.length < queuedMax) {
+      this.#queued.push({ requestId, command })
+      return
+    }
+    this.#effects.push({ type: 'refuse', requestId, error: noLeader() })
+  }
+
+  /** Runs a command of nobody's: what the manager itself has to write. A refusal is only noted. */
+  #runOwn(command: Command, nowMs: number): void {
+    if (this.#isReady) this.#run(undefined, command, nowMs)
+  }
+
+  #run(requestId: number | undefined, command: Command, nowMs: number): void {
+    try {
+      const draft = this.#store.draft({ index: this.#raft.lastIndex + 1, nowMs })
+      const answer = runCommand(draft, command, {
+        random: this.#random,
+        hasQuorumWithout: (id) => this.#hasQuorumWithout(id),
+      })
+      const changes = draft.changes()
+      if (changes.length === 0) {
+        if (requestId !== undefined) this.#effects.push({ type: 'answer', requestId, answer })
+        return
+      }
+      const placed = this.#propose(changes, nowMs)
+      if (requestId !== undefined) {
+        this.#waiting.set(placed.index, { requestId, term: placed.term, answer })
+      }
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error
+      if (requestId === undefined) {
+        this.#note('warn', 'command.refused', { command: command.type, error: error.message })
+      } else this.#effects.push({ type: 'refuse', requestId, error })
+    }
+  }
+
+  /** Appends one entry; its changes are the newest view from here on. Throws if raft refuses. */
+  #propose(changes: readonly Change[], nowMs: number): { index: number; term: number } {
+    const data: EntryData = { atMs: nowMs, changes }
+    const index = this.#raft.lastIndex + 1
+    const update = this.#raft.step({
+      type: 'proposed',
+      entries: [{ data, sizeBytes: estimateSize(data) }],
+    })
+    const refusal = update.refused.find((each) => each.what === 'proposal')
+    if (refusal !== undefined) {
+      this.#follow({ ...update, refused: [] }, nowMs)
+      throw refusal.reason === 'not-leader'
+        ? noLeader()
+        : new CodedError(
+            refusal.reason === 'disk-full' ? 'disk-full' : 'resource-exhausted',
+            refusal.text,
+          )
+    }
+    assert(update.accepted[0]?.index === index, 'a proposal takes the next index')
+    for (const id of dirtyServices(this.#store.newest, changes)) this.#wake(id, nowMs)
+    this.#store.propose(index, changes)
+    this.#follow(update, nowMs)
+    return update.accepted[0]
+  }
+
+  #wake(service: ServiceId, atMs: number): void {
+    this.#wakes.set(service, Math.min(atMs, this.#wakes.get(service) ?? Infinity))
+  }
+
+  /** Runs the controllers on the services whose time has come, until none asks for more. */
+  #runDue(nowMs: number): void {
+    for (let pass = 0; pass < passesMax && this.#isReady; pass++) {
+      const due = [...this.#wakes].filter(([, atMs]) => atMs <= nowMs).map(([id]) => id)
+      if (due.length === 0) return
+      for (const id of due) this.#wakes.delete(id)
+      const draft = this.#store.draft({ index: this.#raft.lastIndex + 1, nowMs })
+      const later = new Map<ServiceId, number>()
+      runControllers(draft, {
+        services: due,
+        random: this.#random,
+        wake: (id, atMs) => later.set(id, Math.min(atMs, later.get(id) ?? Infinity)),
+      })
+      const changes = draft.changes()
+      if (changes.length > 0) this.#proposeOwn(changes, nowMs, due)
+      // What the controllers wrote is not looked at again by itself, only at the times they named.
+      for (const id of due) this.#wakes.delete(id)
+      for (const [id, atMs] of later) this.#wake(id, atMs)
+    }
+  }
+
+  #proposeOwn(changes: readonly Change[], nowMs: number, due: readonly ServiceId[]): void {
+    try {
+      this.#propose(changes, nowMs)
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error
+      // The log is full or leadership is going: these services are looked at again.
+      for (const id of due) this.#wake(id, nowMs + 100)
+      this.#note('warn', 'controllers.refused', { error: error.message })
+    }
+  }
+
+  /** Carries out what raft says. */
+  #follow(update: RaftUpdate, nowMs: number): void {
+    if (update.save !== undefined) this.#effects.push({ type: 'save', operation: update.save })
+    for (const outgoing of update.send) this.#effects.push({ type: 'send', outgoing })
+    this.#raftWakeTicks = update.wakeTicks
+    if (update.role !== undefined) this.#changeRole(update.role)
+    if (update.committed.length > 0) this.#apply(update.committed)
+    for (const read of update.reads) this.#reads.set(read.context, read.index)
+    this.#serveReads()
+    for (const refusal of update.refused) {
+      if (refusal.what === 'read' && refusal.context !== undefined) {
+        this.#effects.push({ type: 'refuse', requestId: refusal.context, error: noLeader() })
+      }
+    }
+    for (const note of update.notes) this.#effects.push({ type: 'note', note })
+    if (this.#readyAtIndex !== undefined && this.#store.appliedIndex >= this.#readyAtIndex) {
+      this.#becomeReady(nowMs)
+    }
+  }
+
+  #changeRole(role: RoleState): void {
+    this.#effects.push({ type: 'role', role })
+    if (role.role === 'leader') {
+      // The no-op of the new term is the last entry now: ready once it is applied.
+      this.#readyAtIndex = this.#raft.lastIndex
+      return
+    }
+    this.#readyAtIndex = undefined
+    if (!this.#isReady && this.#waiting.size === 0 && this.#queued.length === 0) return
+    this.#isReady = false
+    this.#store.dropProposed()
+    this.#wakes.clear()
+    this.#sessions.clear()
+    this.#judgeAtMs = undefined
+    this.#membersAtMs = undefined
+    for (const { requestId } of [...this.#waiting.values(), ...this.#queued]) {
+      this.#effects.push({ type: 'refuse', requestId, error: noLeader() })
+    }
+    this.#waiting.clear()
+    this.#queued.length = 0
+  }
+
+  #becomeReady(nowMs: number): void {
+    this.#readyAtIndex = undefined
+    this.#isReady = true
+    const watched = this.#store.newest
+      .all('node')
+      .filter((node) => node.status.state === 'ready' || node.status.state === 'unknown')
+      .filter((node) => node.memberId !== this.#raft.id)
+    this.#liveness.begin(
+      watched.map((node) => node.id),
+      nowMs,
+    )
+    for (const service of this.#store.newest.all('service')) this.#wake(service.id, nowMs)
+    // Tasks whose service is gone are still to be reaped.
+    for (const task of this.#store.newest.all('task')) this.#wake(task.serviceId, nowMs)
+    for (const { requestId, command } of this.#queued.splice(0)) {
+      this.#run(requestId, command, nowMs)
+    }
+  }
+
+  #apply(entries: readonly Entry[]): void {
+    const all: Applied[] = []
+    for (const entry of entries) {
+      const changes = entry.type === 'normal' ? (entry.data as EntryData).changes : []
+      all.push(...this.#store.apply(entry.index, changes))
+      this.#answer(entry)
+    }
+    if (all.length > 0) {
+      this.#effects.push({ type: 'applied', applied: all })
+      const listening = (id: NodeId): boolean => this.#sessions.has(id)
+      for (const [nodeId, assignments] of assignmentChanges(
+        this.#store.committed,
+        all,
+        listening,
+      )) {
+        this.#effects.push({ type: 'assign', nodeId, assignments })
+      }
+    }
+    this.#considerSnapshot()
+  }
+
+  #answer(entry: Entry): void {
+    const waiting = this.#waiting.get(entry.index)
+    if (waiting === undefined) return
+    this.#waiting.delete(entry.index)
+    const { requestId, answer } = waiting
+    if (waiting.term === entry.term) this.#effects.push({ type: 'answer', requestId, answer })
+    else this.#effects.push({ type: 'refuse', requestId, error: noLeader() })
+  }
+
+  #serveReads(): void {
+    for (const [requestId, index] of this.#reads) {
+      if (index > this.#store.appliedIndex) continue
+      this.#reads.delete(requestId)
+      this.#effects.push({ type: 'readReady', requestId })
+    }
+  }
+
+  #considerSnapshot(): void {
+    const interval = this.#store.committed.cluster()?.spec.raft.snapshotInterval ?? 10_000
+    const index = this.#store.appliedIndex
+    if (this.#isSnapshotting || index - this.#snapshotIndex < interval) return
+    this.#isSnapshotting = true
+    this.#effects.push({
+      type: 'takeSnapshot',
+      head: this.#raft.snapshotHead(index),
+      objects: this.#store.dump(),
+    })
+  }
+
+  #openSession(event: Extract<ManagerEvent, { type: 'sessionOpened' }>): void {
+    const { nodeId, incarnation, isLocal, description, address, manager, nowMs } = event
+    if (!this.#isReady || this.#store.newest.get('node', nodeId) === undefined) return
+    this.#sessions.add(nodeId)
+    if (isLocal) this.#liveness.forget(nodeId)
+    else this.#liveness.open(nodeId, incarnation, nowMs)
+    this.#effects.push({
+      type: 'assign',
+      nodeId,
+      assignments: completeAssignments(this.#store.committed, nodeId),
+    })
+    const { reports } = event
+    if (reports.length > 0) this.#runOwn({ type: 'tasks.report', nodeId, reports }, nowMs)
+    const command = { type: 'node.describe', id: nodeId, description, address } as const
+    this.#runOwn(manager === undefined ? command : { ...command, manager }, nowMs)
+  }
+
+  /** Calls nodes down, or unknown, that were not heard of for too long. */
+  #judge(nowMs: number): void {
+    for (const { nodeId, state, silentMs } of this.#liveness.judge(nowMs)) {
+      this.#note('warn', 'node.silent', { node: nodeId, state, silentMs })
+      if (state === 'down') this.#sessions.delete(nodeId)
+      const message = state === 'down' ? 'heartbeat failure' : 'heartbeat failure of many nodes'
+      this.#runOwn({ type: 'node.state', id: nodeId, state, message }, nowMs)
+    }
+    this.#judgeAtMs = this.#liveness.wakeAtMs(nowMs)
+  }
+
+  #lose(nodeId: NodeId, state: 'down' | 'disconnected', message: string, nowMs: number): void {
+    this.#liveness.forget(nodeId)
+    this.#runOwn({ type: 'node.state', id: nodeId, state, message }, nowMs)
+  }
+
+  /** Brings Raft's membership one step nearer to the nodes' roles. */
+  #reconcileMembers(nowMs: number): void {
+    if (this.#membersAtMs !== undefined && nowMs < this.#membersAtMs) return
+    this.#membersAtMs = undefined
+    const { membership } = this.#raft
+    const step = nextMemberStep(this.#store.committed, { membership, leaderId: this.#raft.id })
+    if (step === undefined) return
+    this.#membersAtMs = nowMs + membersRetryMs
+    this.#follow(
+      step.type === 'transfer'
+        ? this.#raft.step({ type: 'transferRequested' })
+        : this.#raft.step({ type: 'membershipProposed', change: step.change }),
+      nowMs,
+    )
+  }
+
+  /** True if enough managers are heard of for a quorum of what remains without this one. */
+  #hasQuorumWithout(id: NodeId): boolean {
+    const memberId = this.#store.newest.get('node', id)?.memberId
+    const voters = this.#raft.membership.members.filter((member) => member.isVoter)
+    const left = voters.filter((member) => member.id !== memberId)
+    const reachable = left.filter((member) => this.isReachable(member.id))
+    return left.length > 0 && reachable.length >= Math.floor(left.length / 2) + 1
+  }
+
+  /** True for this manager, and for one that has answered lately; only a leader can tell. */
+  isReachable(id: string): boolean {
+    if (id === this.#raft.id) return true
+    const follower = this.#raft.followers.find((each) => each.id === id)
+    return follower !== undefined && follower.heardTicksAgo <= reachableTicks
+  }
+
+  #note(level: Note['level'], event: string, fields: Note['fields']): void {
+    this.#effects.push({ type: 'note', note: { level, event, fields } })
+  }
+}
+
+/** In Swarm's words. */
+function noLeader(): CodedError {
+  return new CodedError(
+    'no-leader',
+    "The swarm does not have a leader. It's possible that too few managers are online. Make sure more than half of the managers are online.",
+  )
+}
