@@ -762,10 +762,19 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
+    name: 'conflicting-log-kept',
+    kind: 28,
+    edits: [
+      at(
+        'raft',
+        '  return entries[snapshot.index - first.index]?.term !== snapshot.term\n',
+        '  return entries[snapshot.index - first.index] === undefined\n',
+      ),
+    ],
+  },
+  {
     name: 'log-behind-snapshot-kept',
     kind: 41,
-    edits: [
-      at('raft', '  if (state.isLogBehindSnapshot) state.out.install = state.snapshot\n', ''),
-    ],
+    edits: [at('raft', '  if (state.isLogStale) state.out.install = state.snapshot\n', '')],
   },
 ]

@@ -94,8 +94,8 @@ export function makeDice(random: Random): Dice {
 export function drawPlan(seed: number): Plan {
   const dice = makeDice(numberedRandom(seed))
   // A contested seed: time-outs shorter than a round trip, and voters that crash as they vote.
-  const isContested = dice.chance(0.12)
-  const isWide = isContested || dice.chance(0.1)
+  const isContested = dice.chance(0.2)
+  const isWide = dice.chance(isContested ? 0.6 : 0.1)
   const size = dice.of([1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7])
   const healAtMs = 45_000
   // The shorter, the more members campaign at a time.
@@ -103,7 +103,9 @@ export function drawPlan(seed: number): Plan {
   return {
     seed,
     size,
-    limits: drawLimits(dice),
+    limits: isContested
+      ? { ...drawLimits(dice), messageEntriesMax: dice.of([1, 1, 8]) }
+      : drawLimits(dice),
     tickMs: 10,
     heartbeatTicks: Math.min(dice.of([5, 10, 10]), Math.floor(electionTicks / 4)),
     electionTicks,
@@ -207,23 +209,27 @@ function drawFaults(dice: Dice, healAtMs: number): Fault[] {
   return faults
 }
 
+/**
+ * Leaders that come and go before they have replicated what they took on, and voters that crash in
+ * the very moment of voting: the ways to figure 8, to two votes in a term, to conflicting tails.
+ */
 function drawContest(dice: Dice, healAtMs: number): Fault[] {
   const faults: Fault[] = []
-  for (let at = 0; at < 30; at++) {
-    faults.push({
-      atMs: undefined,
-      after: { event: 'post.voteReply', nth: dice.whole(1, 120), delayMs: 0 },
-      action: { do: 'crash', who: 'self', downMs: dice.of([1, 1, 20]), kept: 0 },
-    })
+  const after = (event: string, action: Action): void => {
+    const delayMs = dice.of([0, 0, 1, 5, 30])
+    faults.push({ atMs: undefined, after: { event, nth: dice.whole(1, 80), delayMs }, action })
+  }
+  for (let at = 0; at < 25; at++) {
+    const downMs = dice.of([1, 1, 20, 200, 1000])
+    after('post.voteReply', { do: 'crash', who: 'self', downMs, kept: 0 })
+    after('raft.elected', { do: 'crash', who: 'self', downMs, kept: dice.of([0, 1]) })
+    after('raft.elected', { do: 'burst', who: 'self', count: dice.whole(1, 4) })
+    after('raft.elected', { do: 'cut', who: 'self', way: dice.of(['out', 'in']), ms: 300 })
+    after('raft.elected', { do: 'pause', who: 'self', ms: dice.of([200, 500]) })
     faults.push({
       atMs: dice.whole(500, healAtMs - 1000),
       after: undefined,
-      action: {
-        do: 'crash',
-        who: 'leader',
-        downMs: dice.of([1, 200, 1000]),
-        kept: dice.of([0, 1]),
-      },
+      action: { do: 'split', mask: dice.whole(1, 126), ms: dice.of([100, 300, 800]) },
     })
   }
   return faults

@@ -31,9 +31,14 @@ t.test('ping tells version, cluster and kind without a body for HEAD', async (t)
   const before = await api.ask('HEAD', '/_ping')
   t.match(before.headers, { 'api-version': '1.44', swarm: 'inactive', ostype: 'linux' })
   t.equal(before.body, '')
-  await api.ask('POST', '/swarm/init', {})
+  t.notOk('skep-node' in before.headers)
+  const nodeId = await api.json('POST', '/swarm/init', {})
   const after = await api.ask('GET', '/v1.24/_ping')
-  t.match(after.headers, { swarm: 'active/manager', server: /^Docker\/\S+ \(linux\)$/ })
+  t.match(after.headers, {
+    swarm: 'active/manager',
+    'skep-node': nodeId,
+    server: /^Docker\/\S+ \(linux\)$/,
+  })
   t.equal(after.body, 'OK')
 })
 
