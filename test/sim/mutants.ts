@@ -302,7 +302,7 @@ export const mutants: readonly Mutant[] = [
     edits: [
       at('raft', '  return message.term === state.term\n', '  return true\n'),
       at(
-        'leader',
+        'followers',
         'if (state.leader === undefined || term !== state.term) return undefined',
         'if (state.leader === undefined || term > state.term) return undefined',
       ),
@@ -750,7 +750,7 @@ export const mutants: readonly Mutant[] = [
     kind: 41,
     edits: [
       at(
-        'leader',
+        'followers',
         '  return id === state.id || state.leader?.progress.get(id)?.hasAnswered === true\n',
         '  return true\n',
       ),
