@@ -63,6 +63,8 @@ export interface Plan {
   readonly applyMs: number
   readonly clients: number
   readonly thinkMs: number
+  /** How long a client waits before it asks elsewhere. */
+  readonly patienceMs: number
   readonly keys: number
   readonly snapshotEvery: number
   readonly rates: readonly number[]
@@ -111,15 +113,18 @@ export function drawPlan(seed: number): Plan {
     electionTicks,
     delayMsMin: isWide ? 20 : 0.2,
     delayMsMax: isWide ? dice.whole(30, 120) : dice.of([1, 2, 10, 30]),
-    noise: drawNoise(dice, dice.chance(0.4) ? 0 : 0.3),
+    noise: isContested ? drawBabel(dice) : drawNoise(dice, dice.chance(0.4) ? 0 : 0.3),
     syncMsMin: 0.1,
     syncMsMax: dice.of([0.5, 5, 5, 30, 100]),
     applyMs: dice.of([0, 0, 0, 5, 50]),
     clients: dice.whole(1, 4),
     thinkMs: dice.of([20, 50, 100, 200, 400]),
+    patienceMs: dice.of(isContested ? [60, 150, 300] : [150, 500, 1500, 1500]),
     keys: dice.whole(1, 4),
     snapshotEvery: dice.of([2, 5, 10, 25, 50, 1_000_000]),
-    rates: Array.from({ length: 8 }, () => (dice.chance(0.3) ? dice.of([0.8, 0.9, 1.1, 1.25]) : 1)),
+    rates: Array.from({ length: 8 }, () =>
+      dice.chance(isContested ? 0.7 : 0.3) ? dice.of([0.8, 0.9, 1.1, 1.25]) : 1,
+    ),
     faults: [...drawFaults(dice, healAtMs), ...(isContested ? drawContest(dice, healAtMs) : [])],
     healAtMs,
     lasting:
@@ -155,6 +160,16 @@ function drawNoise(dice: Dice, heavy: number): Noise {
     duplicate: share(heavy),
     late: share(heavy / 10),
     lateMs: dice.of([100, 1000, 5000, 12_000]),
+  }
+}
+
+/** Old letters of every kind keep arriving, some of them twice. */
+function drawBabel(dice: Dice): Noise {
+  return {
+    loss: dice.of([0, 0.05, 0.2]),
+    duplicate: dice.of([0, 0.1]),
+    late: dice.of([0.02, 0.1, 0.3]),
+    lateMs: dice.of([200, 600, 2000]),
   }
 }
 
