@@ -97,8 +97,10 @@ export function drawPlan(seed: number): Plan {
   const dice = makeDice(numberedRandom(seed))
   // A contested seed: time-outs shorter than a round trip, and voters that crash as they vote.
   const isContested = dice.chance(0.2)
+  // A reshaped seed: new leaders change the membership, cut off with some of the others.
+  const isReshaped = dice.chance(0.2)
+  const size = isReshaped ? dice.whole(2, 6) : dice.of([1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7])
   const isWide = dice.chance(isContested ? 0.6 : 0.1)
-  const size = dice.of([1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7])
   const healAtMs = 45_000
   // The shorter, the more members campaign at a time.
   const electionTicks = isContested ? 12 : dice.of([12, 15, 20, 30, 50, 50, 50, 100])
@@ -125,7 +127,11 @@ export function drawPlan(seed: number): Plan {
     rates: Array.from({ length: 8 }, () =>
       dice.chance(isContested ? 0.7 : 0.3) ? dice.of([0.8, 0.9, 1.1, 1.25]) : 1,
     ),
-    faults: [...drawFaults(dice, healAtMs), ...(isContested ? drawContest(dice, healAtMs) : [])],
+    faults: [
+      ...drawFaults(dice, healAtMs),
+      ...(isContested ? drawContest(dice, healAtMs) : []),
+      ...(isReshaped ? drawReshaping(dice) : []),
+    ],
     healAtMs,
     lasting:
       size >= 3 && dice.chance(0.15)
@@ -161,6 +167,30 @@ function drawNoise(dice: Dice, heavy: number): Noise {
     late: share(heavy / 10),
     lateMs: dice.of([100, 1000, 5000, 12_000]),
   }
+}
+
+/** New leaders change the membership at once, twice, and on one side of a split. */
+function drawReshaping(dice: Dice): Fault[] {
+  const faults: Fault[] = []
+  const changes = ['remove', 'remove', 'remove', 'grow', 'promote', 'promote', 'demote'] as const
+  for (let at = 0; at < 20; at++) {
+    const nth = dice.whole(1, 25)
+    const delayMs = dice.of([0, 0, 5, 50, 200])
+    const ms = dice.of([300, 1000, 2500])
+    const strike = (later: number, action: Action): void => {
+      const after = { event: 'raft.elected', nth, delayMs: delayMs + later }
+      faults.push({ atMs: undefined, after, action })
+    }
+    if (dice.chance(0.7)) strike(0, { do: 'split', mask: dice.whole(1, 126), ms })
+    else strike(0, { do: 'cut', who: 'self', way: dice.of(['out', 'both']), ms })
+    strike(1, { do: 'change', change: dice.of(changes), who: 'self' })
+    if (dice.chance(0.6)) strike(2, { do: 'change', change: dice.of(changes), who: 'self' })
+    if (dice.chance(0.3)) {
+      const downMs = dice.of([1, 100, 600])
+      strike(dice.of([3, 20]), { do: 'crash', who: 'self', downMs, kept: dice.of([0, 1]) })
+    }
+  }
+  return faults
 }
 
 /** Old letters of every kind keep arriving, some of them twice. */
