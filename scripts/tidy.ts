@@ -294,6 +294,8 @@ function cycles(texts: ReadonlyMap<string, SourceText>): string[] {
   const done = new Set<string>()
   const found: string[] = []
   function visit(path: string, trail: readonly string[]): void {
+    // The simulator's world, hosts and clients call each other, as real ones do over a network.
+    if (path.startsWith('test/sim/')) return
     if (trail.includes(path)) {
       found.push(`cycle: ${[...trail.slice(trail.indexOf(path)), path].join(' -> ')}`)
       return

@@ -36,6 +36,7 @@ export class Api {
   readonly host: string
   readonly #client: HttpClient
   #version: string | undefined
+  #nodeId: string | undefined
   #staleMs: number | undefined
 
   /** Throws invalid-argument for a host that is neither unix:// nor tcp://. */
@@ -53,10 +54,18 @@ export class Api {
       answer = await this.#send({ method: 'GET', path: '/_ping' })
       await readText(answer.body)
     }
+    const nodeId = answer.headers['skep-node']
+    if (typeof nodeId === 'string') this.#nodeId = nodeId
     const offered = answer.headers['api-version']
     const known = typeof offered === 'string' ? offered : apiVersionUnsaid
     this.#version = compareVersions(known, apiVersionMax) < 0 ? known : apiVersionMax
     return this.#version
+  }
+
+  /** The id of the node that answers; undefined where the daemon is Docker's, or in no swarm. */
+  async nodeId(): Promise<string | undefined> {
+    await this.version()
+    return this.#nodeId
   }
 
   async get<T>(path: string, request: ApiRequest = {}): Promise<T> {

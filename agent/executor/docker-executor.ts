@@ -82,6 +82,7 @@ class DockerExecutor {
       start: (task, signal) => this.#start(task, signal),
       wait: (id, signal) => this.#wait(id, signal),
       stop: (task, graceNs, signal) => this.#stop(task, graceNs, signal),
+      release: async (id) => this.#options.files?.remove(id),
       remove: (id, signal) => this.#remove(id, signal),
       list: (signal) => this.#list(signal),
       logs: (id, logOptions, signal) => this.#logs(id, logOptions, signal),
@@ -99,19 +100,6 @@ class DockerExecutor {
     const adopted = await this.#adopt(task, signal)
     if (adopted !== undefined) return { containerId: adopted.id }
     const files = await this.#placeFiles(task)
-    try {
-      return await this.#make(task, files, signal)
-    } catch (error) {
-      await this.#options.files?.remove(task.id)
-      throw error
-    }
-  }
-
-  async #make(
-    task: Task,
-    files: readonly PlacedFile[],
-    signal: AbortSignal,
-  ): Promise<{ containerId: string }> {
     const { nodeId } = this.#options
     const engineVersion = await this.#client.engineVersion(signal)
     const request = containerOf(task, { nodeId, engineVersion, files })
@@ -212,7 +200,6 @@ class DockerExecutor {
         signal,
       )
     })
-    await this.#options.files?.remove(task.id)
   }
 
   async #remove(taskId: TaskId, signal: AbortSignal): Promise<void> {
@@ -326,9 +313,7 @@ class DockerExecutor {
     try {
       const exit = await this.#ended(taskId, event.containerId, fallback, signal)
       // Still there and running: it was started again by another hand. Nothing has ended.
-      if (exit === undefined) return undefined
-      await this.#options.files?.remove(taskId)
-      return { type: 'exited', taskId, exit }
+      return exit === undefined ? undefined : { type: 'exited', taskId, exit }
     } catch {
       return { type: 'exited', taskId, exit: fallback }
     }
@@ -342,9 +327,8 @@ class DockerExecutor {
     const found = all.filter((container) => container !== undefined)
     this.#containerIds.clear()
     for (const container of found) this.#containerIds.set(container.taskId, container.id)
-    const { files } = this.#options
-    for (const { taskId, state } of found) if (state === 'ended') await files?.remove(taskId)
-    await files?.sweep(new Set(found.map(({ taskId }) => taskId)))
+    const alive = found.filter(({ state }) => state !== 'ended')
+    await this.#options.files?.sweep(new Set(alive.map((container) => container.taskId)))
     return found.filter((container) => container.taskId !== '').map(existing)
   }
 

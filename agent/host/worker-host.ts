@@ -102,6 +102,9 @@ export class WorkerHost {
       case 'cancel':
         this.#running.get(effect.taskId)?.abort()
         return
+      case 'release':
+        void this.#release(effect.taskId)
+        return
       case 'report':
         this.#queue(effect.reports, effect.isUrgent)
         return
@@ -243,6 +246,14 @@ export class WorkerHost {
       await this.#options.executor.remove(taskId, this.#closing.signal)
     } catch (error) {
       this.#options.log('warn', 'task.stray-kept', { task: taskId, error: String(error) })
+    }
+  }
+
+  async #release(taskId: TaskId): Promise<void> {
+    try {
+      await this.#options.executor.release(taskId)
+    } catch (error) {
+      this.#options.log('warn', 'task.files-kept', { task: taskId, error: String(error) })
     }
   }
 

@@ -77,6 +77,8 @@ export type WorkerEffect =
   | { readonly type: 'run'; readonly operation: OperationName; readonly task: Task }
   | { readonly type: 'removeStray'; readonly taskId: TaskId }
   | { readonly type: 'cancel'; readonly taskId: TaskId }
+  /** The task has ended and will not run again: its secrets and configs are to go. */
+  | { readonly type: 'release'; readonly taskId: TaskId }
   /** `isUrgent`: the manager waits for one of these; else they may wait for company. */
   | { readonly type: 'report'; readonly reports: readonly TaskReport[]; readonly isUrgent: boolean }
   | { readonly type: 'serve'; readonly rows: readonly IngressRow[] }
@@ -136,6 +138,7 @@ export class WorkerMachine {
     if (reports.length > 0) {
       effects.push({ type: 'report', reports, isUrgent: reports.some(isUrgent) })
     }
+    this.#release(before, effects)
     this.#serve(effects)
     return effects
   }
@@ -327,6 +330,14 @@ export class WorkerMachine {
       .filter((driver) => before.get(driver.task.id)?.status !== driver.status)
       .filter((driver) => driver.status !== driver.task.status)
       .map((driver) => ({ id: driver.task.id, status: driver.status }))
+  }
+
+  #release(before: ReadonlyMap<TaskId, Driver>, effects: WorkerEffect[]): void {
+    for (const { task, status } of this.#drivers.values()) {
+      if (!isEnded(status.state) || fileReferences(task.spec).length === 0) continue
+      const was = before.get(task.id)?.status.state
+      if (was === undefined || !isEnded(was)) effects.push({ type: 'release', taskId: task.id })
+    }
   }
 
   #serve(effects: WorkerEffect[]): void {

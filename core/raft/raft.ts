@@ -23,15 +23,15 @@ import {
   onAppendReply,
   onHeartbeatReply,
   pushReads,
-  replicate,
   tickLeader,
 } from './leader.ts'
 import { assertLimits } from './limits.ts'
 import { entryAt, type Log, lastIndex, makeLog, termAt } from './log.ts'
 import { hasQuorum } from './membership.ts'
 import { becomeProbe } from './progress.ts'
-import { propose, proposeMembership, refuseEverything, startTransfer } from './proposals.ts'
+import { propose, proposeMembership, refuseEverything } from './proposals.ts'
 import { requestRead } from './reads.ts'
+import { replicate } from './replication.ts'
 import { makeRequests, noteRequest } from './requests.ts'
 import {
   onSnapshotChunk,
@@ -53,6 +53,7 @@ import {
   type RaftState,
   resetElectionTimer,
 } from './state.ts'
+import { startTransfer } from './transfer.ts'
 import type {
   FollowerStatus,
   MemberId,
@@ -126,15 +127,17 @@ function makeState(config: RaftConfig, restored: Restored): RaftState {
   assert(config.heartbeatTicks >= 1, 'a heartbeat takes at least 1 tick')
   assert(config.electionTicks > config.heartbeatTicks, 'an election takes longer than a heartbeat')
   const { hardState, snapshot } = restored
+  // A snapshot may be ahead of the durable state in this too.
+  const term = Math.max(hardState.term, snapshot?.term ?? 0)
   const state: RaftState = {
     config,
     id: config.id,
     isStarted: false,
     startOperation: undefined,
     restoredCommit: hardState.commit,
-    isLogBehindSnapshot: isBehind(restored),
-    term: hardState.term,
-    votedFor: hardState.votedFor,
+    isLogStale: isLogStale(restored),
+    term,
+    votedFor: term > hardState.term ? undefined : hardState.votedFor,
     epoch: hardState.epoch,
     incarnation: hardState.incarnation,
     starts: hardState.starts,
@@ -159,7 +162,7 @@ function makeState(config: RaftConfig, restored: Restored): RaftState {
     campaignsLost: 0,
     votes: new Map(),
     leader: undefined,
-    told: { role: 'follower', term: hardState.term, leaderId: undefined },
+    told: { role: 'follower', term, leaderId: undefined },
     isSupersededTold: false,
     out: emptyOut(),
   }
@@ -178,8 +181,7 @@ function restoreLog(restored: Restored): Log {
       'lost entries. Remove this member and join it anew'
     throw new CodedError('damaged-data', text, { detail: { last, commit: hardState.commit } })
   }
-  // A snapshot may be ahead of the log that was durable: others had made its entries durable.
-  if (snapshot !== undefined && last <= snapshot.index) return makeLog(snapshot, [])
+  if (snapshot !== undefined && isLogStale(restored)) return makeLog(snapshot, [])
   if (first === undefined || first.index === 1) return makeLog(zero, entries)
   assert(snapshot !== undefined, `entry 1 is there, or a snapshot, before entry ${first.index}`)
   if (first.index > snapshot.index) return makeLog(snapshot, entries)
@@ -187,21 +189,30 @@ function restoreLog(restored: Restored): Log {
   return makeLog(first, entries.slice(1))
 }
 
-function isBehind({ snapshot, entries }: Restored): boolean {
-  return snapshot !== undefined && (entries.at(-1)?.index ?? 0) < snapshot.index
+/**
+ * True if the stored log ends before the stored snapshot, or has another entry where it stands. A
+ * snapshot may be ahead of the log that was durable: others had made its entries durable.
+ */
+function isLogStale({ snapshot, entries }: Restored): boolean {
+  if (snapshot === undefined) return false
+  const first = entries[0]
+  if (first === undefined) return true
+  if (first.index > snapshot.index) return false
+  return entries[snapshot.index - first.index]?.term !== snapshot.term
 }
 
 const zero = { index: 0, term: 0 }
 
 /** Finds in the restored log what stands there beside data. */
 function readLog(state: RaftState, restored: Restored): void {
-  const { snapshot, entries, hardState } = restored
+  const { snapshot } = restored
   if (snapshot !== undefined) {
     const { membershipIndex: index, membership } = snapshot
     state.memberships.push({ index, membership })
   }
-  for (const entry of entries) {
-    assert(entry.term <= hardState.term, `entry ${entry.index} is of no later term than the state`)
+  // Of the log that is kept, not of the one that was stored: a stale one may hold anything.
+  for (const entry of state.log.entries) {
+    assert(entry.term <= state.term, `entry ${entry.index} is of no later term than the state`)
     if (snapshot !== undefined && entry.index <= snapshot.index) continue
     if (entry.type === 'config') {
       state.memberships.push({ index: entry.index, membership: entry.data })
@@ -236,7 +247,7 @@ function start(state: RaftState): void {
   state.out.isHardStateDirty = true
   state.startOperation = state.operationNext
   // The stored log must not keep what raft does not: its next entry would leave a gap.
-  if (state.isLogBehindSnapshot) state.out.install = state.snapshot
+  if (state.isLogStale) state.out.install = state.snapshot
   // What was known to be committed can be shown again before any leader is heard.
   commitTo(state, Math.max(state.commit, state.restoredCommit))
   note(state, 'raft.started', { incarnation: state.incarnation.counter })

@@ -91,8 +91,8 @@ export interface RaftState {
   startOperation: number | undefined
   /** The commit index that the disk knew. */
   readonly restoredCommit: number
-  /** The stored log ends before the stored snapshot. */
-  readonly isLogBehindSnapshot: boolean
+  /** The stored snapshot must take the place of the stored log. */
+  readonly isLogStale: boolean
   term: number
   votedFor: MemberId | undefined
   readonly epoch: Epoch

@@ -3,7 +3,8 @@
 
 import { type Contender, pageImage, withContenders } from './contenders.ts'
 import { type Figure, median, printFigures } from './figures.ts'
-import { SwarmClient } from './swarm-client.ts'
+import { LeanClient } from './lean-client.ts'
+import { specOf } from './swarm-client.ts'
 
 interface Speeds {
   readonly alone: number
@@ -21,19 +22,20 @@ let made = 0
 
 /** Creates with so many clients, each waiting for its answer; returns creates per second. */
 async function createFor(contender: Contender, clients: number): Promise<number> {
-  const client = new SwarmClient({ socket: contender.socket, connections: clients })
+  const connections = Array.from({ length: clients }, () => new LeanClient(contender.socket))
   const started = performance.now()
   const isOver = (): boolean => performance.now() - started > spanMs
   let created = 0
-  const creator = async (): Promise<void> => {
+  const create = async (connection: LeanClient): Promise<void> => {
     while (!isOver()) {
-      await client.createService({ name: `none-${++made}`, image: pageImage, replicas: 0 })
+      const plan = { name: `none-${++made}`, image: pageImage, replicas: 0 }
+      await connection.post('/services/create', JSON.stringify(specOf(plan)))
       created += 1
     }
   }
-  await Promise.all(Array.from({ length: clients }, creator))
+  await Promise.all(connections.map(create))
   const perSecond = (1000 * created) / (performance.now() - started)
-  client.close()
+  for (const connection of connections) connection.close()
   return perSecond
 }
 

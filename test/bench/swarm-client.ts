@@ -119,7 +119,8 @@ export class SwarmClient {
   }
 }
 
-function specOf(plan: ServicePlan): unknown {
+/** The body of /services/create. */
+export function specOf(plan: ServicePlan): unknown {
   const { publishedPort, updateParallelism } = plan
   return {
     Name: plan.name,

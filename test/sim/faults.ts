@@ -263,7 +263,7 @@ function changeMembers(world: World, node: Node, kind: ChangeKind): void {
     const those = members.filter((member) => member.isVoter === isVoter)
     return those[world.dice.whole(0, Math.max(0, those.length - 1))]?.id
   }
-  const any = members[world.dice.whole(0, members.length - 1)]?.id ?? raft.id
+  const anyone = members[world.dice.whole(0, members.length - 1)]?.id ?? raft.id
   let change: MembershipChange | undefined
   if (kind === 'grow') {
     const joiner = members.length < 7 ? addJoiner(world) : undefined
@@ -273,9 +273,10 @@ function changeMembers(world: World, node: Node, kind: ChangeKind): void {
   } else if (kind === 'promote') {
     const id = pick(false)
     if (id !== undefined) change = { type: 'promote', id }
-  } else if (kind === 'demote') change = { type: 'demote', id: pick(true) ?? any }
-  else if (kind === 'remove') change = { type: 'remove', id: any }
-  else change = { type: 'changeAddress', id: any, address: `${any}:${world.dice.whole(2, 99)}` }
+  } else if (kind === 'demote') change = { type: 'demote', id: pick(true) ?? anyone }
+  else if (kind === 'remove') change = { type: 'remove', id: anyone }
+  else
+    change = { type: 'changeAddress', id: anyone, address: `${anyone}:${world.dice.whole(2, 99)}` }
   if (change === undefined) return
   const update = step(world, node, { type: 'membershipProposed', change })
   const verdict = update?.refused[0]?.reason

@@ -334,7 +334,7 @@ function carryOut(
     node.work.push({ type: 'restore', snapshot: update.restore, text })
   }
   if (committed.length > 0) {
-    checkCommitted(node.checkers, node.id, committed)
+    checkCommitted(node.checkers, raft, committed)
     if (raft.role === 'leader') checkDurable(world, raft)
     for (const entry of committed) node.work.push({ type: 'entry', entry })
   }
