@@ -18,7 +18,7 @@ import { bootstrapState } from '../core/raft/birth.ts'
 import type { Restored } from '../core/raft/types.ts'
 import type { Applied } from '../core/store/change.ts'
 import { createIngress, type Ingress } from '../net/balance/ingress.ts'
-import { makeSigningKeys } from '../net/secure/crypto.ts'
+import { type KeyPair, makeSigningKeys } from '../net/secure/crypto.ts'
 import type { Clock } from './base/clock.ts'
 import { version } from './base/version.ts'
 import type { TaskFiles } from './executor/docker-container.ts'
@@ -33,6 +33,7 @@ import { type ManagerHalf, openManager } from './manager-half.ts'
 import { realDisk } from './storage/disk.ts'
 import { loadNodeKey, makeUnlockKey } from './storage/keystore.ts'
 import { forgetStarts } from './storage/starts.ts'
+import { createWorkerStore, type WorkerStore } from './storage/worker-store.ts'
 
 export interface NodeOptions {
   readonly stateFolder: string
@@ -71,7 +72,7 @@ export async function foundCluster(options: NodeOptions, request: FoundRequest):
     const ring = await KeyRing.found({ disk: realDisk, folder: stateFolder }, clusterKey, unlockKey)
     const worker = await loadNodeKey({ disk: realDisk, folder: stateFolder })
     await saveIdentity(stateFolder, identity)
-    node = new Node(options, identity, ring)
+    node = new Node(options, { identity, ring, nodeKey: worker })
     await node.open(foundingState(identity))
     const keys = { worker: worker.publicKey, manager: ring.managerKey }
     const { nodeId: id, managerAddress, address } = identity
@@ -103,7 +104,8 @@ export async function resumeNode(options: NodeOptions): Promise<Node | undefined
   const identity = await loadIdentity(stateFolder)
   if (identity === undefined) return undefined
   const ring = await KeyRing.load({ disk: realDisk, folder: stateFolder })
-  const node = new Node(options, identity, ring)
+  const nodeKey = await loadNodeKey({ disk: realDisk, folder: stateFolder })
+  const node = new Node(options, { identity, ring, nodeKey })
   await node.open()
   return node
 }
@@ -115,6 +117,7 @@ export class Node {
   readonly #options: NodeOptions
   readonly #files: HostedTaskFiles
   readonly #worker: WorkerHost
+  readonly #store: WorkerStore
   readonly #incarnation: string
   readonly #closing = new AbortController()
   readonly #ring: KeyRing
@@ -122,8 +125,16 @@ export class Node {
   #description: NodeDescription | undefined
   #describing: Promise<void> = Promise.resolve()
 
-  constructor(options: NodeOptions, identity: NodeIdentity, ring: KeyRing) {
-    const { clock, log, onFatal } = options
+  constructor(
+    options: NodeOptions,
+    own: {
+      readonly identity: NodeIdentity
+      readonly ring: KeyRing
+      readonly nodeKey: KeyPair
+    },
+  ) {
+    const { clock, log, onFatal, stateFolder } = options
+    const { identity, ring } = own
     this.#options = options
     this.identity = identity
     this.#ring = ring
@@ -136,6 +147,13 @@ export class Node {
     })
     this.executor = options.makeExecutor(identity.nodeId, this.#files)
     this.ingress = createIngress({ log, clock })
+    this.#store = createWorkerStore({
+      disk: realDisk,
+      folder: join(stateFolder, 'worker'),
+      nodeKey: own.nodeKey.privateKey,
+      clock,
+      log,
+    })
     this.#worker = new WorkerHost({
       machine,
       executor: this.executor,
@@ -149,6 +167,7 @@ export class Node {
         const { nodeId } = identity
         this.#half?.host.dispatch({ type: 'reported', nowMs: clock.nowMs(), nodeId, reports })
       },
+      store: (tasks) => this.#store.store(tasks),
       onFatal,
     })
   }
@@ -159,6 +178,7 @@ export class Node {
 
   /** Starts both halves; the manager's waits for its key if it is locked. */
   async open(founding?: Restored): Promise<void> {
+    this.#worker.restore(await this.#store.load())
     this.#worker.start()
     this.#describing = this.#describe()
     if (!this.#ring.isLocked) await this.#openManager(founding)
@@ -228,13 +248,19 @@ export class Node {
       address,
       reports: this.#worker.reports(),
     })
+    this.#worker.setReached(true)
   }
 
   /** Stops; containers go on running. */
   async close(): Promise<void> {
     this.#closing.abort(new CodedError('unavailable', 'the agent is stopping'))
     this.#worker.close()
-    await Promise.all([this.ingress.close(), this.#describing, this.#half?.close()])
+    await Promise.all([
+      this.ingress.close(),
+      this.#describing,
+      this.#half?.close(),
+      this.#store.close(),
+    ])
     await this.executor.close()
   }
 
@@ -260,6 +286,7 @@ export class Node {
       assign: (_node, assignments) => this.#worker.assign(assignments),
       onReady: (isReady) => {
         if (isReady) this.openSession()
+        else this.#worker.setReached(false)
       },
       onFatal,
     })
@@ -325,7 +352,7 @@ async function removeContainers(executor: Executor): Promise<void> {
 }
 
 async function eraseState(folder: string): Promise<void> {
-  for (const name of ['raft', 'manager.key', 'node.key']) {
+  for (const name of ['raft', 'manager.key', 'node.key', 'worker/assignments']) {
     rmSync(join(folder, name), { recursive: true, force: true })
   }
   await forgetStarts(realDisk, folder)

@@ -33,6 +33,8 @@ export interface WorkerHostOptions {
   readonly log: Log
   /** Carries reports to the manager; may drop them when there is no session. */
   readonly report: (reports: readonly TaskReport[]) => void
+  /** Keeps the assignments for a start without a manager. */
+  readonly store: (tasks: readonly Task[]) => void
   readonly onFatal: (error: unknown) => void
 }
 
@@ -50,6 +52,7 @@ export class WorkerHost {
   readonly #reports = new Map<TaskId, TaskReport>()
   #cancelReport: (() => void) | undefined
   #isRelisting = false
+  #cancelTimer: (() => void) | undefined
 
   constructor(options: WorkerHostOptions) {
     this.#options = options
@@ -60,6 +63,16 @@ export class WorkerHost {
     this.#watch().catch((error: unknown) => {
       if (!this.#closing.signal.aborted) this.#options.onFatal(error)
     })
+  }
+
+  /** What the disk remembers; comes before `start`. */
+  restore(tasks: readonly Task[]): void {
+    this.#dispatch({ type: 'restored', nowMs: this.#nowMs(), tasks })
+  }
+
+  /** A manager is reached, or is lost. */
+  setReached(isReached: boolean): void {
+    this.#dispatch({ type: isReached ? 'sessionOpened' : 'sessionLost', nowMs: this.#nowMs() })
   }
 
   assign(assignments: Assignments): void {
@@ -75,6 +88,7 @@ export class WorkerHost {
   close(): void {
     this.#closing.abort()
     this.#cancelReport?.()
+    this.#cancelTimer?.()
     for (const controller of this.#running.values()) controller.abort()
   }
 
@@ -89,6 +103,19 @@ export class WorkerHost {
     } catch (error) {
       this.#options.onFatal(error)
     }
+    this.#setTimer()
+  }
+
+  /** One timer, to the time that the machine has named. */
+  #setTimer(): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = undefined
+    const { machine, clock } = this.#options
+    if (machine.wakeAtMs === undefined) return
+    const waitMs = Math.max(1, machine.wakeAtMs - clock.nowMs())
+    this.#cancelTimer = clock.after(waitMs, () =>
+      this.#dispatch({ type: 'ticked', nowMs: this.#nowMs() }),
+    )
   }
 
   #carryOut(effect: WorkerEffect): void {
@@ -110,6 +137,9 @@ export class WorkerHost {
         return
       case 'serve':
         this.#options.ingress.setTable(effect.rows)
+        return
+      case 'store':
+        this.#options.store(effect.tasks)
         return
       case 'note':
         this.#options.log(effect.note.level, effect.note.event, effect.note.fields)

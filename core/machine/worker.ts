@@ -8,7 +8,7 @@ import type { Note } from '../base/note.ts'
 import type { TaskReport } from '../command/command.ts'
 import { decideRestart } from '../control/restart.ts'
 import { fileReferences } from '../dispatch/files.ts'
-import type { Assignments, FileContent, FileId } from '../dispatch/protocol.ts'
+import type { Assignments, FileId } from '../dispatch/protocol.ts'
 import type { PortProtocol } from '../object/service.ts'
 import { isEnded, stateRank, type Task } from '../object/task.ts'
 import {
@@ -32,15 +32,9 @@ import {
   waitForFiles,
 } from './task-driver.ts'
 
-/** What a worker keeps on its disk, to go on with when it starts without a manager. */
-export interface StoredAssignments {
-  readonly tasks: readonly Task[]
-  readonly files: readonly FileContent[]
-}
-
 export type WorkerEvent =
   /** The first event of a start: what the disk remembers. */
-  | { readonly type: 'restored'; readonly nowMs: number; readonly stored: StoredAssignments }
+  | { readonly type: 'restored'; readonly nowMs: number; readonly tasks: readonly Task[] }
   /** A manager is reached (again). */
   | { readonly type: 'sessionOpened'; readonly nowMs: number }
   /** No manager has been reached since then. */
@@ -83,7 +77,7 @@ export type WorkerEffect =
   | { readonly type: 'report'; readonly reports: readonly TaskReport[]; readonly isUrgent: boolean }
   | { readonly type: 'serve'; readonly rows: readonly IngressRow[] }
   /** The assignments have changed: keep these. */
-  | { readonly type: 'store'; readonly stored: StoredAssignments }
+  | { readonly type: 'store'; readonly tasks: readonly Task[] }
   | { readonly type: 'note'; readonly note: Note }
 
 /** A published port of this node and the tasks here that answer on it. */
@@ -112,6 +106,8 @@ export class WorkerMachine {
   #cutOffSinceMs: number | undefined
   /** Cut off for so long that this node looks after its tasks itself. */
   #isAlone = false
+  /** All that is known came from the disk: a manager may say otherwise any moment. */
+  #isRestored = false
   #restartAtMs: number | undefined
   /** False until a complete assignment has come: before that no container is a stray. */
   #isAssigned = false
@@ -146,10 +142,11 @@ export class WorkerMachine {
   #take(event: WorkerEvent, effects: WorkerEffect[]): void {
     switch (event.type) {
       case 'restored':
-        this.#restore(event.stored, event.nowMs)
+        this.#restore(event.tasks, event.nowMs)
         return
       case 'sessionOpened':
         this.#cutOffSinceMs = undefined
+        this.#isRestored = false
         for (const driver of this.#drivers.values()) this.#set({ ...driver, isFenced: false })
         return
       case 'sessionLost':
@@ -159,7 +156,7 @@ export class WorkerMachine {
         return
       case 'assigned':
         this.#assign(event.assignments, event.nowMs, effects)
-        effects.push({ type: 'store', stored: this.#stored() })
+        effects.push({ type: 'store', tasks: this.#stored() })
         return
       case 'listed':
         this.#isConnected = true
@@ -232,17 +229,16 @@ export class WorkerMachine {
   }
 
   /** What the disk remembers is what the last manager said, until one says otherwise. */
-  #restore({ tasks, files }: StoredAssignments, nowMs: number): void {
+  #restore(tasks: readonly Task[], nowMs: number): void {
     this.#cutOffSinceMs = nowMs
-    for (const { id, data } of files) this.#files.set(id, data)
+    this.#isRestored = true
     for (const task of tasks) this.#set(newDriver(task))
   }
 
-  #stored(): StoredAssignments {
-    const tasks = [...this.#drivers.values()]
+  #stored(): readonly Task[] {
+    return [...this.#drivers.values()]
       .filter((driver) => !driver.isUnassigned)
       .map(({ task, status }) => ({ ...task, status }))
-    return { tasks, files: [...this.#files].map(([id, data]) => ({ id, data })) }
   }
 
   #isCutOff(nowMs: number): boolean {
@@ -311,6 +307,7 @@ export class WorkerMachine {
           break
         case 'run':
           if (step.operation === 'prepare' || step.operation === 'start') {
+            if (this.#isRestored && !this.#isAlone) break
             const missing = this.#missingFiles(driver.task)
             this.#set(waitForFiles(driver, missing))
             if (missing !== '') break

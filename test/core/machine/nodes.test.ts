@@ -214,3 +214,57 @@ t.test('the last manager is not demoted', async (t) => {
     { message: 'attempting to demote the last manager of the swarm' },
   )
 })
+
+t.test(
+  'a node cut off restarts what crashes there, and nothing is moved when it is back',
+  async (t) => {
+    const made = cluster('n2', 'n3', 'n4')
+    const placement = { constraints: ['node.hostname==n2'] }
+    const id = create(made, replicated(2), { placement })
+    made.advance(1_000)
+    made.cut('n2')
+    made.kill('web.1', 137)
+    made.advance(3_000)
+    t.equal(made.worker('n2').startCount, 2, 'for a while a manager may still say what to do')
+    made.advance(4_000)
+    t.equal(made.worker('n2').startCount, 3)
+    made.mend('n2')
+    made.advance(3_000)
+    t.same(running(made, id), { n2: 2 })
+    t.equal(made.worker('n2').startCount, 3)
+    t.equal(tasks(made, id).length, 2, 'the same tasks, no new ones')
+  },
+)
+
+t.test('a restart policy holds on a node cut off, too', async (t) => {
+  const made = cluster('n2', 'n3', 'n4')
+  const placement = { constraints: ['node.hostname==n2'] }
+  create(made, replicated(1), { placement, restart: { condition: 'none' } })
+  made.advance(1_000)
+  made.cut('n2')
+  made.kill('web.1', 1)
+  made.advance(60_000)
+  t.equal(made.worker('n2').startCount, 1)
+})
+
+t.test('a service that wants no copy on a node cut off has none there', async (t) => {
+  const made = cluster('n2', 'n3', 'n4')
+  const spec: ServiceSpec = {
+    name: 'one',
+    labels: { 'skep.on-disconnect': 'stop' },
+    mode: replicated(4),
+    task: { container: { image: 'good' }, networks: [], forceUpdate: 0 },
+  }
+  const id = asId<ServiceId>(made.submit({ type: 'service.create', spec }).id)
+  made.advance(1_000)
+  made.cut('n2')
+  made.advance(7_000)
+  const left = [...made.worker('n2').containers.values()].filter((each) => each.state === 'running')
+  t.same(left, [])
+  made.mend('n2')
+  made.advance(5_000)
+  t.equal(
+    Object.values(running(made, id)).reduce((a, b) => a + b),
+    4,
+  )
+})

@@ -51,6 +51,7 @@ interface Worker {
   /** What the node runs goes on; nothing of it is heard, nothing reaches it. */
   isCut: boolean
   readonly incarnation: string
+  timerAtMs: number | undefined
 }
 
 export class SmallCluster {
@@ -138,6 +139,7 @@ export class SmallCluster {
       startCount: before?.startCount ?? 0,
       isCut: false,
       incarnation: `${++this.#incarnation}`,
+      timerAtMs: undefined,
     }
     this.#workers.set(id, worker)
     if (this.view.get('node', id) === undefined) {
@@ -153,12 +155,15 @@ export class SmallCluster {
     }
     this.#openSession(worker)
     this.#list(worker)
+    this.#work(worker, { type: 'sessionOpened', nowMs: this.nowMs })
     if (hostname !== 'n1') this.#beat(worker)
   }
 
   /** The node is cut off. */
   cut(hostname: string): void {
-    this.worker(hostname).isCut = true
+    const worker = this.worker(hostname)
+    worker.isCut = true
+    this.#work(worker, { type: 'sessionLost', nowMs: this.nowMs })
   }
 
   /** It is back: the same agent opens a new session. */
@@ -166,6 +171,7 @@ export class SmallCluster {
     const worker = this.worker(hostname)
     worker.isCut = false
     this.#openSession(worker)
+    this.#work(worker, { type: 'sessionOpened', nowMs: this.nowMs })
     this.#runUntil(this.nowMs)
   }
 
@@ -279,6 +285,14 @@ export class SmallCluster {
   #work(worker: Worker, event: WorkerEvent): void {
     if (this.#workers.get(worker.id) !== worker) return
     for (const effect of worker.machine.step(event)) this.#carryOutWork(worker, effect)
+    const { wakeAtMs } = worker.machine
+    if (wakeAtMs === undefined || wakeAtMs === worker.timerAtMs) return
+    worker.timerAtMs = wakeAtMs
+    this.#at(wakeAtMs, () => {
+      if (worker.timerAtMs !== wakeAtMs) return
+      worker.timerAtMs = undefined
+      this.#work(worker, { type: 'ticked', nowMs: this.nowMs })
+    })
   }
 
   #carryOutWork(worker: Worker, effect: WorkerEffect): void {
