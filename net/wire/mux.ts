@@ -76,8 +76,6 @@ export interface MuxOptions {
   readonly hello: Hello
   readonly timers: MuxTimers
   readonly handlers: MuxHandlers
-  /** One-way messages to this peer; kept by the caller from one connection to the next. */
-  readonly outbox?: Outbox
 }
 
 /** What a record holds at most: 64 ms at 2 Mbit/s. */
@@ -133,7 +131,7 @@ interface Letter {
 export class Mux {
   readonly #link: RecordLink
   readonly #options: MuxOptions
-  readonly #outbox: Outbox
+  #outbox: Outbox = createOutbox()
   readonly #control: Frame[] = []
   readonly #creditors = new Set<MuxStream>()
   /** The one-way message in hand, small letters, large letters. */
@@ -162,10 +160,9 @@ export class Mux {
   constructor(options: MuxOptions) {
     this.#options = options
     this.#link = options.link
-    this.#outbox = options.outbox ?? createOutbox()
     this.#nextId = options.isDialer ? 1 : 2
     this.#opened.promise.catch(() => {})
-    this.#outbox.wake = () => this.#pump()
+    this.carry(this.#outbox)
     this.#push('hello', 0, encodeHello(options.hello))
     this.#link.listen({
       onRecord: (record) => this.#received(record),
@@ -174,9 +171,32 @@ export class Mux {
     this.#pump()
   }
 
+  /**
+   * Takes over an outbox with the one-way messages to this peer. It outlives the connection: what
+   * has not left when the next one takes it over goes there. Before the first call `send` has an
+   * outbox of its own.
+   */
+  carry(outbox: Outbox): void {
+    this.#outbox = outbox
+    outbox.wake = () => {
+      if (this.#outbox === outbox) this.#pump()
+    }
+    this.#pump()
+  }
+
+  /** Lets go of the outbox, for another connection to take over. */
+  uncarry(): void {
+    this.#outbox = createOutbox()
+  }
+
   /** Resolves when the peer's hello has come and a version is agreed; rejects if that fails. */
   opened(): Promise<Agreement> {
     return this.#opened.promise
+  }
+
+  /** What was agreed on; undefined until the peer's hello has come. */
+  get agreement(): Agreement | undefined {
+    return this.#agreement
   }
 
   /** Grows with each record that comes: the peer lives. */
