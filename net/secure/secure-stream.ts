@@ -224,7 +224,11 @@ class UnitSocket {
     this.#socket = socket
     socket.on('data', (bytes: Uint8Array) => this.#received(bytes))
     socket.on('error', (error: Error) => this.#ended(asCoded(error)))
-    socket.on('end', () => this.#ended(undefined))
+    socket.on('end', () => {
+      this.#ended(undefined)
+      // Nobody waits for our half any more; what we have said last may still leave.
+      if (!socket.writableEnded) socket.destroy()
+    })
     socket.on('close', () => this.#ended(undefined))
     socket.pause()
   }
