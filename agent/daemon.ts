@@ -2,7 +2,7 @@
 // the backend of the HTTP API; whether there is a node behind it or not yet is its business.
 
 import { mkdirSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { CodedError } from '../core/base/error.ts'
 import type { NodeId, TaskId } from '../core/base/id.ts'
 import type { Log } from '../core/base/note.ts'
@@ -25,7 +25,10 @@ import {
   type TaskLogEntry,
 } from './http/backend.ts'
 import { createApiServer } from './http/server.ts'
-import { base36, foundCluster, type NodeOptions, type RunningNode, resumeNode } from './node.ts'
+import { base36, foundCluster, type Node, type NodeOptions, resumeNode } from './node.ts'
+import { realDisk } from './storage/disk.ts'
+import { formatUnlockKey, parseUnlockKey } from './storage/keystore.ts'
+import { openStateFolder } from './storage/state-folder.ts'
 
 export interface Daemon {
   readonly close: () => Promise<void>
@@ -42,6 +45,7 @@ export interface DaemonOptions {
 /** Starts everything; resolves when the API answers. */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { config, clock, log } = options
+  const folder = await openStateFolder(realDisk, config.stateFolder)
   const backend = new LocalBackend(options)
   await backend.resume()
   mkdirSync(dirname(config.socketPath), { recursive: true })
@@ -64,6 +68,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       stopTrimming()
       await server.close()
       await backend.close()
+      folder.close()
       log('info', 'agent.stopped')
     },
   }
@@ -73,7 +78,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
 class LocalBackend implements Backend {
   readonly #options: DaemonOptions
   readonly #watchers = new Set<(applied: readonly Applied[]) => void>()
-  #node: RunningNode | undefined
+  #node: Node | undefined
   /** One init or leave at a time. */
   #isChanging = false
 
@@ -93,24 +98,47 @@ class LocalBackend implements Backend {
     const { config } = this.#options
     const node = this.#node
     const { host } = parseHostPort(config.advertiseAddress)
+    const common = { agentVersion: version, runtime: 'docker' } as const
+    if (node === undefined) {
+      return {
+        ...common,
+        state: 'inactive',
+        nodeAddress: host,
+        isManager: false,
+        remoteManagers: [],
+      }
+    }
+    const { nodeId, address, managerAddress } = node.identity
+    if (node.isLocked) {
+      return {
+        ...common,
+        state: 'locked',
+        nodeAddress: address,
+        isManager: false,
+        error: swarmTexts.isLocked,
+        remoteManagers: [],
+      }
+    }
     return {
-      state: node === undefined ? 'inactive' : 'active',
-      nodeAddress: node?.address ?? host,
-      isManager: node !== undefined,
-      remoteManagers:
-        node === undefined ? [] : [{ nodeId: node.nodeId, address: node.managerAddress }],
-      agentVersion: version,
-      runtime: 'docker',
-      ...(node === undefined ? {} : { nodeId: node.nodeId }),
+      ...common,
+      state: 'active',
+      nodeId,
+      nodeAddress: address,
+      isManager: true,
+      remoteManagers: [{ nodeId, address: managerAddress }],
     }
   }
 
   async read(): Promise<View> {
-    return this.#member().manager.read()
+    return this.#member().manager().read()
   }
 
   async submit(command: Parameters<Backend['submit']>[0]): ReturnType<Backend['submit']> {
-    return this.#member().manager.submit(command)
+    const node = this.#member()
+    const answer = await node.manager().submit(command)
+    // Who is told that managers lock may pull the plug: the keys are sealed by then.
+    if (command.type === 'cluster.update') await node.followLock()
+    return answer
   }
 
   async init(request: InitRequest): Promise<NodeId> {
@@ -126,7 +154,7 @@ class LocalBackend implements Backend {
         managerAddress: formatHostPort(advertise),
       })
       this.#adopt(node)
-      return node.nodeId
+      return node.identity.nodeId
     })
   }
 
@@ -137,6 +165,18 @@ class LocalBackend implements Backend {
       this.#node = undefined
       await node.erase()
     })
+  }
+
+  async unlock(key: string): Promise<void> {
+    const node = this.#node
+    if (node === undefined) throw new CodedError('not-in-swarm', swarmTexts.notManager)
+    if (!node.isLocked) throw new CodedError('conflict', 'swarm is not locked')
+    await this.#change(() => node.unlock(parseUnlockKey(key)))
+  }
+
+  async unlockKey(): Promise<string> {
+    const { unlockKey } = (await this.read()).cluster() ?? {}
+    return unlockKey === undefined ? '' : formatUnlockKey(unlockKey)
   }
 
   async joinTokens(): Promise<{ readonly worker: string; readonly manager: string }> {
@@ -161,8 +201,8 @@ class LocalBackend implements Backend {
     log: LogOptions,
     signal: AbortSignal,
   ): AsyncIterable<TaskLogEntry> {
-    const { executor, nodeId } = this.#member()
-    return mergeLogs(executor, { tasks, nodeId, log, signal })
+    const { executor, identity } = this.#member()
+    return mergeLogs(executor, { tasks, nodeId: identity.nodeId, log, signal })
   }
 
   secretBytes(count: number): Uint8Array {
@@ -173,7 +213,7 @@ class LocalBackend implements Backend {
     return this.#options.clock.nowMs()
   }
 
-  #member(): RunningNode {
+  #member(): Node {
     if (this.#node === undefined) throw new CodedError('not-in-swarm', swarmTexts.notManager)
     return this.#node
   }
@@ -190,11 +230,8 @@ class LocalBackend implements Backend {
     }
   }
 
-  #adopt(node: RunningNode | undefined): void {
+  #adopt(node: Node | undefined): void {
     this.#node = node
-    node?.manager.watch((applied) => {
-      for (const watcher of this.#watchers) watcher(applied)
-    })
   }
 
   #nodeOptions(): NodeOptions {
@@ -204,8 +241,12 @@ class LocalBackend implements Backend {
       clock,
       log,
       onFatal,
-      makeExecutor: (nodeId) =>
-        createDockerExecutor({ socket: config.engineSocket, nodeId, log, clock }),
+      filesFolder: join(dirname(config.socketPath), 'tasks'),
+      onApplied: (applied) => {
+        for (const watcher of this.#watchers) watcher(applied)
+      },
+      makeExecutor: (nodeId, files) =>
+        createDockerExecutor({ socket: config.engineSocket, nodeId, log, clock, files }),
     }
   }
 }
@@ -215,6 +256,5 @@ function refuseUnsupported(request: InitRequest): void {
   const refuse = (flag: string, why: string): never => {
     throw new CodedError('not-supported', `${flag}: ${why} in this version of the agent`)
   }
-  if (request.autoLockManagers) refuse('--autolock', 'locking managers is not available')
   if (request.forceNewCluster) refuse('--force-new-cluster', 'recovery is not available')
 }

@@ -1,98 +1,89 @@
-// Node: one member of a cluster on this machine: its keys and log on the disk, the manager machine
-// and the worker machine with their hosts, the executor and the ingress proxy, joined by hand.
+// Node: one member of a cluster on this machine. Its worker half always runs; its manager half runs
+// while its keys are open.
 //
-//   manager host <-> raft storage           worker host <-> executor, ingress
+//   manager half <-> raft storage           worker half <-> executor, ingress
 //        |  assign ------------------------------>|
 //        |<------------------------------ report  |     (in this process, no socket)
 
-import { mkdirSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { CodedError } from '../core/base/error.ts'
-import { asId, type ClusterId, makeId, type NodeId, type TaskId } from '../core/base/id.ts'
+import { type ClusterId, makeId, type NodeId, type TaskId } from '../core/base/id.ts'
 import type { Log } from '../core/base/note.ts'
 import { seededRandom } from '../core/base/random.ts'
-import { ManagerMachine } from '../core/machine/manager.ts'
 import { WorkerMachine } from '../core/machine/worker.ts'
 import type { Cluster } from '../core/object/cluster.ts'
 import type { ManagerStatus, NodeDescription } from '../core/object/node.ts'
-import type { ClusterObject } from '../core/object/object.ts'
 import { bootstrapState } from '../core/raft/birth.ts'
-import { raftLimits } from '../core/raft/limits.ts'
-import { createRaft } from '../core/raft/raft.ts'
-import type { Raft } from '../core/raft/types.ts'
+import type { Restored } from '../core/raft/types.ts'
+import type { Applied } from '../core/store/change.ts'
 import { createIngress, type Ingress } from '../net/balance/ingress.ts'
 import { makeSigningKeys } from '../net/secure/crypto.ts'
 import type { Clock } from './base/clock.ts'
 import { version } from './base/version.ts'
+import type { TaskFiles } from './executor/docker-container.ts'
 import type { Executor } from './executor/executor.ts'
-import { ManagerHost } from './host/manager-host.ts'
+import type { ManagerHost } from './host/manager-host.ts'
+import { createTaskFiles, type HostedTaskFiles } from './host/task-files.ts'
 import { WorkerHost } from './host/worker-host.ts'
-import type { InitRequest } from './http/backend.ts'
-import { asDataKey, makeDataKey } from './storage/data-key.ts'
+import { type InitRequest, swarmTexts } from './http/backend.ts'
+import { loadIdentity, type NodeIdentity, removeIdentity, saveIdentity } from './identity.ts'
+import { KeyRing } from './key-ring.ts'
+import { type ManagerHalf, openManager } from './manager-half.ts'
 import { realDisk } from './storage/disk.ts'
-import { loadState, saveState } from './storage/files.ts'
-import { openRaftStorage, type RaftStorage } from './storage/raft-storage.ts'
+import { loadNodeKey, makeUnlockKey } from './storage/keystore.ts'
+import { forgetStarts } from './storage/starts.ts'
 
 export interface NodeOptions {
   readonly stateFolder: string
   readonly clock: Clock
   readonly log: Log
-  readonly makeExecutor: (nodeId: NodeId) => Executor
+  /** Where the tmpfs with secrets and configs is mounted. */
+  readonly filesFolder: string
+  readonly makeExecutor: (nodeId: NodeId, files: TaskFiles) => Executor
+  /** Told of everything that is committed. */
+  readonly onApplied: (applied: readonly Applied[]) => void
   /** The process must end. */
   readonly onFatal: (error: unknown) => void
 }
 
-/** What a node is, as its folder says. */
-export interface NodeIdentity {
-  readonly nodeId: NodeId
-  /** host:port for other nodes. */
+const readyMsMax = 10_000
+
+export interface FoundRequest extends InitRequest {
   readonly managerAddress: string
-  /** Address without port. */
   readonly address: string
 }
 
-export interface RunningNode extends NodeIdentity {
-  readonly manager: ManagerHost
-  readonly executor: Executor
-  readonly ingress: Ingress
-  readonly managerStatus: (id: NodeId) => ManagerStatus | undefined
-  /** Stops; containers go on running. */
-  readonly close: () => Promise<void>
-  /** Stops, and removes the containers and the state. */
-  readonly erase: () => Promise<void>
-}
-
-/** Ticks of `tickMs`: a heartbeat every 100 ms, an election after 500 to 1000 ms. */
-const heartbeatTicks = 1
-const electionTicks = 5
-const readyMsMax = 10_000
-
 /** Makes a new cluster whose first manager is this node. Leaves nothing behind when it throws. */
-export async function foundCluster(
-  options: NodeOptions,
-  request: InitRequest & { readonly managerAddress: string; readonly address: string },
-): Promise<RunningNode> {
-  const { clock } = options
+export async function foundCluster(options: NodeOptions, request: FoundRequest): Promise<Node> {
+  const { clock, stateFolder } = options
   const random = seededRandom(clock.randomBytes(16))
   const identity: NodeIdentity = {
     nodeId: makeId<NodeId>(random),
     managerAddress: request.managerAddress,
     address: request.address,
+    epochId: makeId(random),
   }
+  const clusterKey = makeSigningKeys()
+  const unlockKey = request.autoLockManagers ? makeUnlockKey() : undefined
+  let node: Node | undefined
   try {
-    await writeIdentity(options, identity)
-    const node = await openNode(options)
-    await node.manager.submit({
+    const ring = await KeyRing.found({ disk: realDisk, folder: stateFolder }, clusterKey, unlockKey)
+    const worker = await loadNodeKey({ disk: realDisk, folder: stateFolder })
+    await saveIdentity(stateFolder, identity)
+    node = new Node(options, identity, ring)
+    await node.open(foundingState(identity))
+    const keys = { worker: worker.publicKey, manager: ring.managerKey }
+    const { nodeId: id, managerAddress, address } = identity
+    const { availability } = request
+    await node.manager().submit({
       type: 'cluster.init',
       clusterId: makeId<ClusterId>(random),
       spec: request.spec,
-      ...makeClusterKeys(clock),
-      node: {
-        id: identity.nodeId,
-        managerAddress: identity.managerAddress,
-        address: identity.address,
-        availability: request.availability,
-      },
+      key: clusterKey,
+      joinSecrets: { worker: makeSecret(clock), manager: makeSecret(clock) },
+      ...(unlockKey === undefined ? {} : { unlockKey }),
+      node: { id, keys, managerAddress, address, availability },
       defaultAddressPool: request.defaultAddressPool,
       subnetSize: request.subnetSize ?? 24,
       dataPathPort: request.dataPathPort ?? 2377,
@@ -100,148 +91,222 @@ export async function foundCluster(
     node.openSession()
     return node
   } catch (error) {
-    eraseState(options.stateFolder)
+    await node?.close()
+    await eraseState(stateFolder)
     throw error
   }
 }
 
 /** Starts the node that the folder holds; undefined if it holds none. */
-export async function resumeNode(options: NodeOptions): Promise<RunningNode | undefined> {
-  const file = await loadState(realDisk, identityPath(options))
-  if (file.type === 'absent') return undefined
-  return openNode(options)
+export async function resumeNode(options: NodeOptions): Promise<Node | undefined> {
+  const { stateFolder } = options
+  const identity = await loadIdentity(stateFolder)
+  if (identity === undefined) return undefined
+  const ring = await KeyRing.load({ disk: realDisk, folder: stateFolder })
+  const node = new Node(options, identity, ring)
+  await node.open()
+  return node
 }
 
-interface OpenNode extends RunningNode {
-  readonly openSession: () => void
-}
+export class Node {
+  readonly identity: NodeIdentity
+  readonly executor: Executor
+  readonly ingress: Ingress
+  readonly #options: NodeOptions
+  readonly #files: HostedTaskFiles
+  readonly #worker: WorkerHost
+  readonly #incarnation: string
+  readonly #closing = new AbortController()
+  readonly #ring: KeyRing
+  #half: ManagerHalf | undefined
+  #description: NodeDescription | undefined
+  #describing: Promise<void> = Promise.resolve()
 
-async function openNode(options: NodeOptions): Promise<OpenNode> {
-  const { clock, log, stateFolder, onFatal } = options
-  const { identity, dataKey } = await readIdentity(options)
-  const { nodeId } = identity
-  let raft: Raft | undefined
-  const storage = await openRaftStorage({
-    disk: realDisk,
-    folder: join(stateFolder, 'raft'),
-    keys: [asDataKey(dataKey)],
-    log,
-    onFatal,
-    onSpace: (isFull) =>
-      host.dispatch({ type: isFull ? 'diskFull' : 'diskFreed', nowMs: clock.nowMs() }),
-    snapshotsInUse: () => raft?.snapshotsInUse ?? [],
-  })
-  const random = seededRandom(clock.randomBytes(16))
-  const restored = await restoredState(storage, identity, makeId<ClusterId>(random))
-  raft = createRaft(
-    { id: nodeId, heartbeatTicks, electionTicks, limits: raftLimits, random },
-    restored,
-  )
-  const snapshot = await readObjects(storage)
-  const machine = new ManagerMachine({
-    raft,
-    random,
-    ...(snapshot === undefined ? {} : { snapshot }),
-  })
-  const executor = options.makeExecutor(nodeId)
-  const ingress = createIngress({ log, clock })
-  let description: NodeDescription | undefined
-  const host = new ManagerHost({
-    machine,
-    storage: {
-      save: (operation) => storage.save(operation),
-      takeSnapshot: (head, objects) => storage.takeSnapshot(head, objects),
-    },
-    clock,
-    log,
-    send: () => undefined,
-    assign: (_node, assignments) => worker.assign(assignments),
-    onReady: (isReady) => {
-      if (isReady) openSession()
-    },
-    onFatal,
-  })
-  const worker = new WorkerHost({
-    machine: new WorkerMachine(),
-    executor,
-    ingress: {
-      setTable: (rows) => ingress.setTable(rows.filter(isServable)),
-      drain: (taskId, deadlineMs) => ingress.drain(taskId, deadlineMs),
-    },
-    clock,
-    log,
-    report: (reports) => host.dispatch({ type: 'reported', nowMs: clock.nowMs(), nodeId, reports }),
-    onFatal,
-  })
-  const openSession = (): void => {
-    if (!machine.isReady || machine.view.get('node', nodeId) === undefined) return
-    if (description === undefined) return
-    const { address } = identity
-    host.dispatch({ type: 'sessionOpened', nowMs: clock.nowMs(), nodeId, description, address })
-    worker.openSession()
+  constructor(options: NodeOptions, identity: NodeIdentity, ring: KeyRing) {
+    const { clock, log, onFatal } = options
+    this.#options = options
+    this.identity = identity
+    this.#ring = ring
+    this.#incarnation = base36(clock.randomBytes(16))
+    const machine = new WorkerMachine()
+    this.#files = createTaskFiles({
+      folder: join(options.filesFolder, identity.nodeId),
+      content: (id) => machine.file(id),
+      log,
+    })
+    this.executor = options.makeExecutor(identity.nodeId, this.#files)
+    this.ingress = createIngress({ log, clock })
+    this.#worker = new WorkerHost({
+      machine,
+      executor: this.executor,
+      ingress: {
+        setTable: (rows) => this.ingress.setTable(rows.filter(isServable)),
+        drain: (taskId, deadlineMs) => this.ingress.drain(taskId, deadlineMs),
+      },
+      clock,
+      log,
+      report: (reports) => {
+        const { nodeId } = identity
+        this.#half?.host.dispatch({ type: 'reported', nowMs: clock.nowMs(), nodeId, reports })
+      },
+      onFatal,
+    })
   }
-  const closing = new AbortController()
-  const describing = describe({ executor, clock, log, signal: closing.signal }, (said) => {
-    description = said
-    openSession()
-  })
-  const close = async (): Promise<void> => {
-    closing.abort(new CodedError('unavailable', 'the agent is stopping'))
-    worker.close()
-    host.close()
-    await Promise.all([ingress.close(), describing, storage.close()])
-    await executor.close()
-  }
-  host.start()
-  worker.start()
-  await untilReady(machine, clock)
-  return {
-    ...identity,
-    manager: host,
-    executor,
-    ingress,
-    openSession,
-    managerStatus: (id) => managerStatus(machine.raft, id),
-    close,
-    erase: async () => {
-      await removeContainers(worker, executor)
-      await close()
-      eraseState(stateFolder)
-    },
-  }
-}
 
-/** Asks the executor what this node is until it answers, and tells. */
-async function describe(
-  parts: { executor: Executor; clock: Clock; log: Log; signal: AbortSignal },
-  tell: (description: NodeDescription) => void,
-): Promise<void> {
-  const { executor, clock, log, signal } = parts
-  for (let waitMs = 250; !signal.aborted; waitMs = Math.min(waitMs * 2, 5_000)) {
+  get isLocked(): boolean {
+    return this.#ring.isLocked
+  }
+
+  /** Starts both halves; the manager's waits for its key if it is locked. */
+  async open(founding?: Restored): Promise<void> {
+    this.#worker.start()
+    this.#describing = this.#describe()
+    if (!this.#ring.isLocked) await this.#openManager(founding)
+    else this.#options.log('warn', 'manager.locked', { node: this.identity.nodeId })
+  }
+
+  /** Opens the keys and starts the manager's half. Throws bad-request in Swarm's words. */
+  async unlock(key: Uint8Array): Promise<void> {
+    if (!this.#ring.isLocked) throw new CodedError('conflict', 'swarm is not locked')
+    await this.#ring.unlock(key)
+    await this.#openManager()
+  }
+
+  /** The manager's half. Throws locked. */
+  manager(): ManagerHost {
+    if (this.#half === undefined) throw new CodedError('locked', swarmTexts.isLocked)
+    return this.#half.host
+  }
+
+  managerStatus(id: NodeId): ManagerStatus | undefined {
+    const half = this.#half
+    if (half === undefined) return undefined
+    const { raft } = half.machine
+    const memberId = half.machine.view.get('node', id)?.memberId
+    const member = raft.membership.members.find((each) => each.id === memberId)
+    if (member === undefined) return undefined
+    const isKnown = raft.role === 'leader' || member.id === raft.id
+    return {
+      isLeader: raft.leaderId === member.id,
+      reachability: !isKnown
+        ? 'unknown'
+        : half.machine.isReachable(member.id)
+          ? 'reachable'
+          : 'unreachable',
+      address: member.address,
+    }
+  }
+
+  /** Seals the manager's keys as the cluster wants it; resolves when that is on the disk. */
+  async followLock(): Promise<void> {
+    const half = this.#half
+    if (half?.machine.view.cluster() === undefined) return
+    const { log, onFatal } = this.#options
+    const wanted = (): Uint8Array | undefined => half.machine.view.cluster()?.unlockKey
     try {
-      const said = await executor.describe(signal)
-      tell({ ...said, runtime: executor.kind, agentVersion: version })
-      return
+      const isChanged = await this.#ring.follow(wanted, half.storage)
+      if (isChanged) log('info', 'manager.keys-sealed', { isLocking: wanted() !== undefined })
     } catch (error) {
-      if (signal.aborted) return
-      log('warn', 'engine.unreachable', { error: String(error), waitMs })
-      await clock.sleep(waitMs, signal).catch(() => undefined)
+      onFatal(error)
+    }
+  }
+
+  /** Tells the manager, when it is ready and this node is known to it, what this node is. */
+  openSession(): void {
+    const { nodeId, address } = this.identity
+    const machine = this.#half?.machine
+    const description = this.#description
+    if (machine?.isReady !== true || description === undefined) return
+    if (machine.view.get('node', nodeId) === undefined) return
+    this.#half?.host.dispatch({
+      type: 'sessionOpened',
+      nowMs: this.#options.clock.nowMs(),
+      nodeId,
+      incarnation: this.#incarnation,
+      isLocal: true,
+      description,
+      address,
+      reports: this.#worker.reports(),
+    })
+  }
+
+  /** Stops; containers go on running. */
+  async close(): Promise<void> {
+    this.#closing.abort(new CodedError('unavailable', 'the agent is stopping'))
+    this.#worker.close()
+    await Promise.all([this.ingress.close(), this.#describing, this.#half?.close()])
+    await this.executor.close()
+  }
+
+  /** Stops, and removes the containers and the state. */
+  async erase(): Promise<void> {
+    this.#worker.close()
+    await removeContainers(this.executor)
+    await this.close()
+    await this.#files.erase()
+    await eraseState(this.#options.stateFolder)
+  }
+
+  async #openManager(founding?: Restored): Promise<void> {
+    const { clock, log, stateFolder, onFatal } = this.#options
+    const half = await openManager({
+      folder: stateFolder,
+      memberId: this.identity.nodeId,
+      dataKeys: this.#ring.dataKeys,
+      founding,
+      clock,
+      log,
+      send: () => undefined,
+      assign: (_node, assignments) => this.#worker.assign(assignments),
+      onReady: (isReady) => {
+        if (isReady) this.openSession()
+      },
+      onFatal,
+    })
+    this.#half = half
+    let isCaughtUp = false
+    half.host.watch((applied) => {
+      this.#options.onApplied(applied)
+      // While the log is read again after a start, old settings pass by: only the last ones count.
+      if (isCaughtUp && applied.some(({ after }) => after?.kind === 'cluster'))
+        void this.followLock()
+    })
+    half.host.start()
+    await untilReady(half, clock)
+    isCaughtUp = true
+    await this.followLock()
+  }
+
+  /** Asks the executor what this node is until it answers, and tells. */
+  async #describe(): Promise<void> {
+    const { clock, log } = this.#options
+    const { signal } = this.#closing
+    for (let waitMs = 250; !signal.aborted; waitMs = Math.min(waitMs * 2, 5_000)) {
+      try {
+        const said = await this.executor.describe(signal)
+        this.#description = { ...said, runtime: this.executor.kind, agentVersion: version }
+        this.openSession()
+        return
+      } catch (error) {
+        if (signal.aborted) return
+        log('warn', 'engine.unreachable', { error: String(error), waitMs })
+        await clock.sleep(waitMs, signal).catch(() => undefined)
+      }
     }
   }
 }
 
-function managerStatus(raft: Raft, id: NodeId): ManagerStatus | undefined {
-  const member = raft.membership.members.find((each) => each.id === id)
-  if (member === undefined) return undefined
-  return {
-    isLeader: raft.leaderId === id,
-    reachability: id === raft.id ? 'reachable' : 'unknown',
-    address: member.address,
-  }
+/** What Raft begins with on the first manager of a cluster. */
+function foundingState(identity: NodeIdentity): Restored {
+  const { nodeId, managerAddress, epochId } = identity
+  return bootstrapState({
+    membership: { members: [{ id: nodeId, address: managerAddress, isVoter: true }], removed: [] },
+    epoch: { counter: 1, id: epochId, parent: undefined },
+  })
 }
 
 /** Waits until this manager leads, or until nothing is to be expected. */
-async function untilReady(machine: ManagerMachine, clock: Clock): Promise<void> {
+async function untilReady({ machine }: ManagerHalf, clock: Clock): Promise<void> {
   const deadlineMs = clock.steadyMs() + readyMsMax
   while (!machine.isReady && clock.steadyMs() < deadlineMs) await clock.sleep(5)
 }
@@ -252,81 +317,23 @@ function isServable<Row extends { readonly protocol: string }>(
   return row.protocol === 'tcp' || row.protocol === 'udp'
 }
 
-async function removeContainers(worker: WorkerHost, executor: Executor): Promise<void> {
-  worker.close()
+async function removeContainers(executor: Executor): Promise<void> {
   const { signal } = new AbortController()
   const containers = await executor.list(signal).catch(() => [])
   const remove = (id: TaskId): Promise<void> => executor.remove(id, signal)
   await Promise.allSettled(containers.map((container) => remove(container.taskId)))
 }
 
-// The disk
-
-async function restoredState(
-  storage: RaftStorage,
-  identity: NodeIdentity,
-  epochId: string,
-): Promise<Parameters<typeof createRaft>[1]> {
-  if (storage.restored !== undefined) return storage.restored
-  const { nodeId, managerAddress } = identity
-  const founded = bootstrapState({
-    membership: {
-      members: [{ id: nodeId, address: managerAddress, isVoter: true }],
-      removed: [],
-    },
-    epoch: { counter: 1, id: epochId, parent: undefined },
-  })
-  await storage.begin(founded)
-  return founded
-}
-
-async function readObjects(
-  storage: RaftStorage,
-): Promise<{ index: number; objects: readonly ClusterObject[] } | undefined> {
-  const snapshot = storage.restored?.snapshot
-  if (snapshot === undefined) return undefined
-  const objects: ClusterObject[] = []
-  for await (const value of storage.readSnapshot(snapshot.id)) objects.push(value as ClusterObject)
-  return { index: snapshot.index, objects }
-}
-
-function identityPath(options: NodeOptions): string {
-  return join(options.stateFolder, 'node.state')
-}
-
-async function writeIdentity(options: NodeOptions, identity: NodeIdentity): Promise<void> {
-  mkdirSync(options.stateFolder, { recursive: true, mode: 0o700 })
-  const value = { ...identity, dataKey: makeDataKey().key }
-  await saveState(realDisk, identityPath(options), { value })
-}
-
-async function readIdentity(
-  options: NodeOptions,
-): Promise<{ readonly identity: NodeIdentity; readonly dataKey: Uint8Array }> {
-  const file = await loadState(realDisk, identityPath(options))
-  if (file.type !== 'value') {
-    throw new CodedError('damaged-data', `${identityPath(options)} cannot be read`)
-  }
-  const value = file.value as NodeIdentity & { readonly dataKey: Uint8Array }
-  const { managerAddress, address, dataKey } = value
-  return { identity: { nodeId: asId<NodeId>(value.nodeId), managerAddress, address }, dataKey }
-}
-
-function eraseState(folder: string): void {
-  for (const name of ['raft', 'node.state']) {
+async function eraseState(folder: string): Promise<void> {
+  for (const name of ['raft', 'manager.key', 'node.key']) {
     rmSync(join(folder, name), { recursive: true, force: true })
   }
-}
-
-function makeClusterKeys(clock: Clock): Pick<Cluster, 'key' | 'joinSecrets'> {
-  return {
-    key: makeSigningKeys(),
-    joinSecrets: { worker: makeSecret(clock), manager: makeSecret(clock) },
-  }
+  await forgetStarts(realDisk, folder)
+  await removeIdentity(folder)
 }
 
 /** 25 characters of base36 out of 32 random bytes. */
-function makeSecret(clock: Clock): string {
+export function makeSecret(clock: Clock): Cluster['joinSecrets']['worker'] {
   return base36(clock.randomBytes(32)).padStart(25, '0').slice(-25)
 }
 

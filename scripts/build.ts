@@ -126,7 +126,8 @@ async function makeExecutable(plan: {
     executable: node,
     disableExperimentalSEAWarning: true,
     useCodeCache: !isForeign || emulator !== undefined,
-    execArgv: nodeFlags,
+    // What follows is the agent's, also what looks like a flag of Node's (--env-file).
+    execArgv: [...nodeFlags, '--'],
     execArgvExtension: 'none',
     assets: plan.built.assets,
   }

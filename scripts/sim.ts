@@ -1,9 +1,18 @@
-// Runs the simulator: `node scripts/sim.ts --seed N` repeats one seed, `--minutes M` or `--count N`
-// runs fresh ones from `--seed` on. A failing seed is printed with the command that repeats it.
+// Runs the simulator.
+//
+//   node scripts/sim.ts --seed N [--trace]         repeat one seed
+//   node scripts/sim.ts --seed N --shrink          make it small, print its plan and its trace
+//   node scripts/sim.ts [--seed N] --minutes M     run fresh seeds for so long, or --count C of them
+//   ... --table                                    print in how many seeds each event occurred
+//   ... --keep-going                               do not stop at the first seed that fails
+//
+// A failing seed is printed with the command that repeats it. Exits 1 if one failed.
 
 import { parseArgs } from 'node:util'
 import { addResult, makeTable, printTable } from '../test/sim/coverage.ts'
-import { runSeed } from '../test/sim/run.ts'
+import { drawPlan } from '../test/sim/plan.ts'
+import { runPlan, runSeed } from '../test/sim/run.ts'
+import { shrink } from '../test/sim/shrink.ts'
 
 const { values } = parseArgs({
   options: {
@@ -12,7 +21,8 @@ const { values } = parseArgs({
     minutes: { type: 'string' },
     trace: { type: 'boolean', default: false },
     table: { type: 'boolean', default: false },
-    keepGoing: { type: 'boolean', default: false },
+    shrink: { type: 'boolean', default: false },
+    'keep-going': { type: 'boolean', default: false },
   },
 })
 
@@ -31,7 +41,16 @@ for (let at = 0; at < countMax && Date.now() < untilMs; at++) {
   console.log(`seed ${seed} fails after ${(result.virtualMs / 1000).toFixed(1)} virtual s`)
   console.log(`  ${result.failure}`)
   console.log(`  repeat: node scripts/sim.ts --seed ${seed} --trace`)
-  if (!values.keepGoing) break
+  if (values.shrink) printShrunk(seed)
+  if (!values['keep-going']) break
 }
-printTable(table, { first, isLong: values.table })
+printTable(table, { first, isLong: values.table, print: (line) => console.log(line) })
 process.exitCode = failures > 0 ? 1 : 0
+
+function printShrunk(seed: number): void {
+  const { plan, result, runs } = shrink(drawPlan(seed))
+  const before = drawPlan(seed).faults.length
+  console.log(`${before} faults made ${plan.faults.length} in ${runs} runs: ${result.failure}`)
+  console.log(JSON.stringify(plan, undefined, 1))
+  runPlan(plan, (line) => console.log(line))
+}

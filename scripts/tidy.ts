@@ -31,7 +31,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
     ...['core/base', 'core/object', 'core/spec', 'core/store'],
     ...['core/allocate', 'core/control'],
   ],
-  'core/dispatch': ['core/base', 'core/object', 'core/store'],
+  'core/dispatch': ['core/base', 'core/object', 'core/raft', 'core/store'],
   'core/machine': ['core/*'],
   'net/linux': ['core/base'],
   'net/wire': ['core/base', 'core/object', 'core/raft', 'core/dispatch'],

@@ -88,8 +88,8 @@ const planted = [
     name: 'randomness outside its doors',
     files: { 'net/cluster/x.ts': "// X.\nimport { randomBytes } from 'node:crypto'\n" },
     want:
-      'net/cluster/x.ts:2: randomBytes: randomness belongs to ' +
-      'agent/base/clock.ts, net/secure/crypto.ts',
+      'net/cluster/x.ts:2: node:crypto belongs to ' +
+      'agent/base/clock.ts, net/secure/crypto.ts, agent/cli/swarm-ca.ts',
   },
   {
     name: 'the console',

@@ -1,8 +1,6 @@
 // Clock: the one door to real time and to the system's randomness. Everything else is given a
 // Clock, so that a test can give another.
 
-import { randomFillSync } from 'node:crypto'
-
 export interface Clock {
   /** Milliseconds since 1970: for what people read. */
   readonly nowMs: () => number
@@ -43,5 +41,9 @@ export const systemClock: Clock = {
     timer.unref()
     return () => clearTimeout(timer)
   },
-  randomBytes: (count) => randomFillSync(new Uint8Array(count)),
+  randomBytes: (count) => {
+    // Loaded on first use: it takes longer than all else that a short command does.
+    const { randomFillSync } = process.getBuiltinModule('node:crypto')
+    return randomFillSync(new Uint8Array(count))
+  },
 }

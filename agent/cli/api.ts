@@ -36,6 +36,8 @@ export class Api {
   readonly host: string
   readonly #client: HttpClient
   #version: string | undefined
+  #nodeId: string | undefined
+  #staleMs: number | undefined
 
   /** Throws invalid-argument for a host that is neither unix:// nor tcp://. */
   constructor(host: string) {
@@ -52,10 +54,18 @@ export class Api {
       answer = await this.#send({ method: 'GET', path: '/_ping' })
       await readText(answer.body)
     }
+    const nodeId = answer.headers['skep-node']
+    if (typeof nodeId === 'string') this.#nodeId = nodeId
     const offered = answer.headers['api-version']
     const known = typeof offered === 'string' ? offered : apiVersionUnsaid
     this.#version = compareVersions(known, apiVersionMax) < 0 ? known : apiVersionMax
     return this.#version
+  }
+
+  /** The id of the node that answers; undefined where the daemon is Docker's, or in no swarm. */
+  async nodeId(): Promise<string | undefined> {
+    await this.version()
+    return this.#nodeId
   }
 
   async get<T>(path: string, request: ApiRequest = {}): Promise<T> {
@@ -94,8 +104,18 @@ export class Api {
       ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
       ...(request.signal === undefined ? {} : { signal: request.signal }),
     })
+    const stale = Number(answer.headers['skep-stale'] ?? Number.NaN)
+    if (!Number.isNaN(stale)) this.#staleMs = Math.max(this.#staleMs ?? 0, stale)
     if (answer.status >= 400) throw await daemonError(answer)
     return answer
+  }
+
+  /**
+   * How long ago the leader was last heard, when an answer came from a manager without one: the most
+   * of all answers, as its header Skep-Stale says. Undefined when all answers were up to date.
+   */
+  get staleMs(): number | undefined {
+    return this.#staleMs
   }
 
   close(): void {

@@ -4,6 +4,8 @@
 /** Where a command writes. `columns` is a terminal's width, and absent when it is none. */
 export interface CliOutput {
   readonly write: (text: string | Uint8Array) => void
+  /** Resolves when the reader has caught up: whoever writes without end waits for it. */
+  readonly drained: () => Promise<void>
   readonly isTty: boolean
   readonly columns?: number
 }

@@ -20,6 +20,7 @@ import { apiCommands } from './commands.ts'
 import { type Flag, type FlagValues, flagValues, parseFlags } from './flags.ts'
 import { columnsDefault, formatHelp, formatRootHelp } from './help.ts'
 import { compareNatural } from './natural.ts'
+import { formatHumanDuration } from './units.ts'
 
 /** Commands of the host, beside those of the API. */
 export type LocalCommands = readonly AnyCommand[]
@@ -172,6 +173,10 @@ async function runCommand(line: Line, running: RunningCommand): Promise<number> 
     return (await command.run(call)) ?? 0
   } finally {
     api.close()
+    if (api.staleMs !== undefined) {
+      const ago = formatHumanDuration(api.staleMs).toLowerCase()
+      writeLine(line.io.stderr, `WARNING: no leader answers: this is how things stood ${ago} ago`)
+    }
   }
 }
 
@@ -255,10 +260,11 @@ function unknownCommand(
 
 /** Names that a typing error or an unfinished word may stand for. */
 function similarNames(word: string, names: readonly string[]): readonly string[] {
+  const lower = word.toLowerCase()
+  // One slip in a short word, two in a long one.
+  const slipsMax = lower.length < 5 ? 1 : 2
   return names
-    .filter(
-      (name) => distance(word.toLowerCase(), name) <= 2 || name.startsWith(word.toLowerCase()),
-    )
+    .filter((name) => distance(lower, name) <= slipsMax || name.startsWith(lower))
     .toSorted(compareNatural)
 }
 

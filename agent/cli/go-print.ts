@@ -1,7 +1,5 @@
 // Values as Go prints them: `map[a:1 b:2]`, `[x y]`, `{a b}`, and Printf's verbs.
 
-import { formatDuration } from '../../core/base/time.ts'
-
 const structTag = Symbol('struct')
 
 /** A value with named fields, as a Go struct: asking for another field is an error. */
@@ -12,6 +10,16 @@ export interface Struct {
   readonly fields: Readonly<Record<string, unknown>>
   /** Fields that are called with arguments, e.g. `{{.Label "x"}}`. */
   readonly methods: Readonly<Record<string, (argument: string) => unknown>>
+  /** Types of the fields, for errors about what is not there. */
+  readonly types?: Readonly<Record<string, string>>
+  /** What is printed of it, where that is not all fields in their order. */
+  readonly shown?: readonly unknown[]
+  /** What is printed of it, where that is a text of its own. */
+  readonly text?: string
+  /** What Printf's %s prints of it, where that is another text. */
+  readonly asText?: string
+  /** What JSON is made of it, where that is not its fields. */
+  readonly json?: unknown
 }
 
 /** Makes a struct. */
@@ -40,7 +48,10 @@ export function isNil(value: unknown): value is null | undefined {
 export function formatGo(value: unknown): string {
   if (isNil(value)) return '<nil>'
   if (Array.isArray(value)) return `[${value.map(formatGo).join(' ')}]`
-  if (isStruct(value)) return `{${Object.values(value.fields).map(formatGo).join(' ')}}`
+  if (isStruct(value)) {
+    if (value.text !== undefined) return value.text
+    return `{${(value.shown ?? Object.values(value.fields)).map(formatGo).join(' ')}}`
+  }
   if (isMap(value)) {
     const keys = Object.keys(value).toSorted()
     return `map[${keys.map((key) => `${key}:${formatGo(value[key])}`).join(' ')}]`
@@ -70,7 +81,7 @@ export function typeName(value: unknown): string {
 
 /** Struct and list contents as plain JSON values. */
 export function plainValue(value: unknown): unknown {
-  if (isStruct(value)) return plainValue(value.fields)
+  if (isStruct(value)) return 'json' in value ? value.json : plainValue(value.fields)
   if (Array.isArray(value)) return value.map(plainValue)
   if (!isMap(value)) return value
   return Object.fromEntries(Object.entries(value).map(([key, one]) => [key, plainValue(one)]))
@@ -111,6 +122,7 @@ function formatVerb(verb: string, value: unknown, digits: number | undefined): s
     case 'v':
       return formatGo(value)
     case 's':
+      if (isStruct(value) && value.asText !== undefined) return value.asText.slice(0, digits)
       return typeof value === 'number' || typeof value === 'boolean'
         ? bad()
         : formatGo(value).slice(0, digits)
@@ -144,7 +156,12 @@ function hexadecimal(value: unknown, verb: 'x' | 'X'): string | undefined {
   return verb === 'X' ? text?.toUpperCase() : text
 }
 
-/** Nanoseconds of the API as Go prints a duration. */
-export function formatNanoseconds(ns: number): string {
-  return formatDuration(ns)
+/** A time of RFC 3339 as Go prints it: "2026-11-22 14:21:23.8183 +0000 UTC". */
+export function formatGoTime(time: string): string {
+  const parts = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(\.\d+)?(Z|[-+]\d\d:\d\d)$/.exec(time)
+  if (parts === null) return time
+  const [, day, clock, fraction = '', zone = 'Z'] = parts
+  const decimals = fraction.replace(/\.?0+$/, '')
+  const offset = zone === 'Z' ? '+0000' : zone.replace(':', '')
+  return `${day} ${clock}${decimals} ${offset} ${offset === '+0000' ? 'UTC' : offset}`
 }

@@ -70,7 +70,7 @@ export async function resolveImage(
   })
   if (!options.isResolving) return { spec: placed(image, []), warnings: [] }
   try {
-    const answer = await api.get<DistributionJson>(`/distribution/${image}/json`, {
+    const answer = await api.get<DistributionJson>(`/distribution/${encodePath(image)}/json`, {
       headers: options.auth === '' ? {} : { 'X-Registry-Auth': options.auth },
     })
     return { spec: placed(withDigest(image, answer), platformsOf(answer)), warnings: [] }
@@ -78,6 +78,11 @@ export async function resolveImage(
     messageOf(error)
     return { spec: placed(image, []), warnings: [digestWarning(image)] }
   }
+}
+
+/** A name stands in the path with its slashes; what is no name is for the daemon to refuse. */
+function encodePath(image: string): string {
+  return encodeURI(image).replaceAll('?', '%3F').replaceAll('#', '%23')
 }
 
 function withDigest(image: string, answer: DistributionJson): string {

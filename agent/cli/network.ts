@@ -7,6 +7,7 @@ import { writeLine } from './cli-io.ts'
 import { type Call, exitError, messageOf } from './command.ts'
 import { parseCsv } from './csv.ts'
 import type { FlagValues } from './flags.ts'
+import { formatGoTime } from './go-print.ts'
 import { compareNatural } from './natural.ts'
 import { checkIp, cut, recordOf } from './opts/list.ts'
 import { formatLabels, inspectAll, type ListForm, listFormat, writeList } from './output.ts'
@@ -188,21 +189,12 @@ export async function listNetworks({ api, flags, io }: Call): Promise<undefined>
           IPv6: String(network.EnableIPv6 ?? false),
           Internal: String(network.Internal ?? false),
           Labels: formatLabels(network.Labels),
-          CreatedAt: formatCreated(network.Created ?? ''),
+          CreatedAt: formatGoTime(network.Created ?? ''),
         },
         methods: { Label: (name: string) => network.Labels?.[name] ?? '' },
       })),
   })
   return undefined
-}
-
-/** A time as Go prints it. */
-function formatCreated(time: string): string {
-  const parts = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d(?:\.\d+)?)(Z|[-+]\d\d:\d\d)$/.exec(time)
-  if (parts === null) return time
-  const [, day, clock, zone = 'Z'] = parts
-  const offset = zone === 'Z' ? '+0000' : zone.replace(':', '')
-  return `${day} ${clock} ${offset} ${offset === '+0000' ? 'UTC' : offset}`
 }
 
 /** network inspect */
@@ -211,6 +203,8 @@ export async function inspectNetworks({ api, args, flags, io }: Call): Promise<u
   await inspectAll(io.stdout, {
     names: args,
     format: flags.text('format'),
+    type: 'network.Inspect',
+    isRawToo: true,
     find: (name) =>
       api.getRaw<NetworkJson>(`/networks/${encodeURIComponent(name)}`, { query: { verbose } }),
   })

@@ -1,6 +1,7 @@
 // node inspect --pretty, in docker's layout.
 
 import type { NodeJson, TlsInfoJson } from './api-json.ts'
+import { formatGoTime } from './go-print.ts'
 import { capitalize } from './output.ts'
 import { formatBytes } from './units.ts'
 
@@ -44,12 +45,9 @@ function labels(title: string, record: Readonly<Record<string, string>> | undefi
   return `\n${title}:${rows.join('')}`
 }
 
-/** A time as Go prints it, in lower case: "2026-11-22 14:21:23.8183 +0000 utc". */
+/** A time as Go prints it, in lower case as docker shows it. */
 export function formatJoined(time: string): string {
-  const parts = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d(?:\.\d+)?)Z$/.exec(time)
-  if (parts === null) return time
-  const clock = parts[2]?.includes('.') ? parts[2].replace(/\.?0+$/, '') : parts[2]
-  return `${parts[1]} ${clock} +0000 utc`
+  return formatGoTime(time).toLowerCase()
 }
 
 function formatManager(node: NodeJson): string {

@@ -38,8 +38,7 @@ export async function listNodes({ api, flags, io }: Call): Promise<undefined> {
   const filters = formatFilters(filtersOf(flags.all('filter')))
   const nodes = await api.get<readonly NodeJson[]>('/nodes', { query: { filters } })
   const isInfoNeeded = nodes.length > 0 && !isQuiet
-  const info = isInfoNeeded ? await api.get<{ readonly Swarm?: SwarmInfoJson }>('/info') : {}
-  const swarm = info.Swarm ?? {}
+  const swarm = isInfoNeeded ? await ownSwarm(api, flags.text('format')) : {}
   const sorted = nodes.toSorted((one, other) =>
     compareNatural(one.Description?.Hostname ?? '', other.Description?.Hostname ?? ''),
   )
@@ -49,6 +48,14 @@ export async function listNodes({ api, flags, io }: Call): Promise<undefined> {
     rows: sorted.map((node) => ({ fields: nodeFields(node, swarm) })),
   })
   return undefined
+}
+
+/** What the table says of the node that answers; only other formats can ask for more than its id. */
+async function ownSwarm(api: Api, format: string): Promise<SwarmInfoJson> {
+  const nodeId = format === '' ? await api.nodeId() : undefined
+  if (nodeId !== undefined) return { NodeID: nodeId }
+  const info = await api.get<{ readonly Swarm?: SwarmInfoJson }>('/info')
+  return info.Swarm ?? {}
 }
 
 function nodeFields(node: NodeJson, swarm: SwarmInfoJson): Readonly<Record<string, unknown>> {
@@ -107,7 +114,7 @@ export async function inspectNodes({ api, args, flags, io }: Call): Promise<unde
   const find = async (name: string) =>
     api.getRaw<NodeJson>(`/nodes/${encodeURIComponent(await nodeReference(api, name))}`)
   if (format !== 'pretty') {
-    await inspectAll(io.stdout, { names: args, format, find })
+    await inspectAll(io.stdout, { names: args, format, type: 'swarm.Node', find })
     return undefined
   }
   let text = ''

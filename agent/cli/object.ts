@@ -146,7 +146,12 @@ export async function inspectObjects(
   }
   const find = (name: string) => getObject(api, kind, name)
   if (format !== 'pretty') {
-    await inspectAll(io.stdout, { names: args, format, find })
+    await inspectAll(io.stdout, {
+      names: args,
+      format,
+      type: kind === 'secret' ? 'swarm.Secret' : 'swarm.Config',
+      find,
+    })
     return undefined
   }
   let text = ''

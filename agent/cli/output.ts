@@ -4,6 +4,7 @@ import { CodedError } from '../../core/base/error.ts'
 import type { CliOutput } from './cli-io.ts'
 import { exitError, messageOf } from './command.ts'
 import { isStruct, makeStruct, type Struct } from './go-print.ts'
+import { goValue } from './go-types.ts'
 import { compactJson, formatJson, indentJson } from './json-text.ts'
 import { alignColumns, listShape } from './table.ts'
 import { compileTemplate, runTemplate, type TemplateFunction } from './template.ts'
@@ -111,18 +112,24 @@ export async function inspectAll(
   inspection: {
     readonly names: readonly string[]
     readonly format: string
+    /** The Go type that a template sees. */
+    readonly type: string
+    /** Where the type lacks what a template asks for, it gets the JSON as it is. */
+    readonly isRawToo?: boolean
     readonly find: (name: string) => Promise<Inspected>
   },
 ): Promise<void> {
   const { format } = inspection
   const isTemplate = format !== '' && format !== 'json'
-  const template = isTemplate ? inspectTemplate(format) : undefined
+  // What docker checks inside of a command's own loop ends with 1, the rest with 64.
+  const badExitCode = inspection.isRawToo === true ? 64 : 1
+  const template = isTemplate ? inspectTemplate(format, badExitCode) : undefined
   const found: string[] = []
   const errors: string[] = []
   for (const name of inspection.names) {
     try {
       const { value, text } = await inspection.find(name)
-      found.push(template === undefined ? text : inspectOne(template, value))
+      found.push(template === undefined ? text : inspectOne(template, { value, ...inspection }))
     } catch (error) {
       errors.push(messageOf(error))
     }
@@ -133,16 +140,26 @@ export async function inspectAll(
   if (errors.length > 0) throw exitError(errors.join('\n'), 1)
 }
 
-function inspectTemplate(format: string): Template {
+function inspectTemplate(format: string, badExitCode: number): Template {
   try {
     return compileTemplate(format)
   } catch (error) {
-    throw exitError(`template parsing error: ${messageOf(error)}`, 64)
+    throw exitError(`template parsing error: ${messageOf(error)}`, badExitCode)
   }
 }
 
-function inspectOne(template: Template, value: unknown): string {
-  return `${parsing(() => runTemplate(template, value, { isStrict: true }))}\n`
+function inspectOne(
+  template: Template,
+  object: { readonly value: unknown; readonly type: string; readonly isRawToo?: boolean },
+): string {
+  const typed = goValue(object.value, object.type)
+  if (object.isRawToo !== true) return `${parsing(() => runTemplate(template, typed))}\n`
+  try {
+    return `${runTemplate(template, typed)}\n`
+  } catch (error) {
+    messageOf(error)
+    return `${parsing(() => runTemplate(template, object.value, { isStrict: true }))}\n`
+  }
 }
 
 /** The first letter in upper case, the rest in lower case, as docker shows states. */

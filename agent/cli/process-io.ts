@@ -24,9 +24,17 @@ export function processIo(clock: CliClock): CliIo {
   }
 }
 
+/** What a shell reports of a program whose reader went away: 128 + SIGPIPE. */
+const exitCodeOfPipe = 141
+
 function outputOf(stream: NodeJS.WriteStream): CliOutput {
+  stream.on('error', () => process.exit(exitCodeOfPipe))
   return {
     write: (text) => stream.write(text),
+    drained: () =>
+      stream.writableNeedDrain
+        ? new Promise((resolve) => stream.once('drain', () => resolve()))
+        : Promise.resolve(),
     isTty: stream.isTTY === true,
     ...(stream.isTTY === true && stream.columns > 0 ? { columns: stream.columns } : {}),
   }
@@ -74,7 +82,10 @@ async function readStream(
 
 function processInput(): CliInput {
   return {
-    isTty: process.stdin.isTTY === true,
+    // A getter, for looking at stdin opens it, and most commands have no use for it.
+    get isTty() {
+      return process.stdin.isTTY === true
+    },
     readAll: (sizeBytesMax) => readStream(process.stdin, sizeBytesMax),
     readLine: () => readInputLine({ isEchoed: true }),
     readSecretLine: () => readInputLine({ isEchoed: false }),

@@ -28,7 +28,12 @@ export async function inspectServices(call: Call): Promise<undefined> {
     throw exitError('cannot supply extra formatting options to the pretty template', 1)
   }
   if (!isPretty) {
-    await inspectAll(io.stdout, { names: args, format, find: (name) => findService(api, name) })
+    await inspectAll(io.stdout, {
+      names: args,
+      format,
+      type: 'swarm.Service',
+      find: (name) => findService(api, name),
+    })
     return undefined
   }
   let text = ''

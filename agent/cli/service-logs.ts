@@ -36,7 +36,10 @@ export async function showLogs(call: Call): Promise<undefined> {
     },
   })
   if (source.isTty) {
-    for await (const chunk of answer.body) io.stdout.write(chunk)
+    for await (const chunk of answer.body) {
+      io.stdout.write(chunk)
+      await io.stdout.drained()
+    }
     return undefined
   }
   const names = nameResolver(api, { isResolving: !flags.isOn('no-resolve') })
@@ -45,6 +48,7 @@ export async function showLogs(call: Call): Promise<undefined> {
     const output = frame.isError ? io.stderr : io.stdout
     if (isRaw) output.write(frame.bytes)
     else await writeLogLine(output, { call, line: frame.bytes, prefix })
+    await output.drained()
   }
   return undefined
 }

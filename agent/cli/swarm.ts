@@ -288,7 +288,7 @@ export async function showUnlockKey(call: Call): Promise<undefined> {
       throw exitError('cannot rotate because autolock is not turned on', 1)
     }
     await updateCluster(api, cluster, { spec: cluster.Spec, rotate: 'ManagerUnlockKey' })
-    if (!isQuiet) writeLine(io.stdout, 'Successfully rotated manager unlock key.\n')
+    if (!isQuiet) writeLine(io.stdout, 'Successfully rotated manager unlock key.')
   }
   const key = await getUnlockKey(api)
   if (key === '') throw exitError('no unlock key is set', 1)

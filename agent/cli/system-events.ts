@@ -30,6 +30,7 @@ export async function showEvents({ api, flags, io }: Call): Promise<undefined> {
     if (isJson) io.stdout.write(`${line.text}\n`)
     else if (template === undefined) io.stdout.write(`${formatEvent(line.value, line.text)}\n`)
     else io.stdout.write(`${runTemplate(template, eventStruct(line.value))}\n`)
+    await io.stdout.drained()
   }
   return undefined
 }

@@ -2,6 +2,7 @@
 
 import { hasCode } from '../../core/base/error.ts'
 import { nsPerMs } from '../../core/base/time.ts'
+import { version as programVersion } from '../base/version.ts'
 import type { InfoJson, SwarmInfoJson } from './api-json.ts'
 import { type CliOutput, writeLine } from './cli-io.ts'
 import { type Call, exitError, messageOf } from './command.ts'
@@ -9,7 +10,6 @@ import { compactJson } from './json-text.ts'
 import { cut } from './opts/list.ts'
 import { compileTemplate, runTemplate } from './template.ts'
 import { formatBytes, formatHumanDuration } from './units.ts'
-import { programVersion } from './version.ts'
 
 /** info */
 export async function showInfo({ api, flags, io }: Call): Promise<undefined> {

@@ -78,7 +78,7 @@ function runNode(run: Run, node: TemplateNode, dot: unknown): Signal {
     case 'action': {
       const value = evaluatePipe(run, node.pipe, dot)
       if (node.pipe.names.length === 0) {
-        run.output.push(isNil(value) ? '<no value>' : formatGo(value))
+        run.output.push(value === undefined ? '<no value>' : formatGo(value))
       }
       return undefined
     }
@@ -249,8 +249,10 @@ function followPath(
   step: { readonly value: unknown; readonly path: readonly string[]; readonly operand: Operand },
 ): unknown {
   let value = step.value
+  let type = 'interface {}'
   for (const name of step.path) {
     if (isStruct(value)) {
+      type = value.types?.[name] ?? 'interface {}'
       if (!Object.hasOwn(value.fields, name)) {
         throw failed(run, step.operand, `can't evaluate field ${name} in type ${value.typeName}`)
       }
@@ -261,7 +263,7 @@ function followPath(
       }
       value = Object.hasOwn(value, name) ? value[name] : undefined
     } else if (isNil(value)) {
-      throw failed(run, step.operand, `nil pointer evaluating interface {}.${name}`)
+      throw failed(run, step.operand, `nil pointer evaluating ${type}.${name}`)
     } else {
       throw failed(run, step.operand, `can't evaluate field ${name} in type ${typeName(value)}`)
     }

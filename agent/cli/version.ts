@@ -1,14 +1,14 @@
 // version: of this program, and of the daemon that answers.
 
+import { CodedError } from '../../core/base/error.ts'
+import { version as programVersion } from '../base/version.ts'
 import { apiVersionMax } from './api.ts'
+import { writeLine } from './cli-io.ts'
 import { type Call, exitError, messageOf } from './command.ts'
 import { formatGo } from './go-print.ts'
 import { formatJson } from './json-text.ts'
 import { alignColumns, versionShape } from './table.ts'
 import { compileTemplate, runTemplate } from './template.ts'
-
-/** This program's version. The build may set another. */
-export const programVersion = process.env['SKEP_VERSION'] ?? '0.1.0'
 
 interface ComponentJson {
   readonly Name?: string
@@ -31,7 +31,10 @@ export function formatVersionLine(): string {
   return `Skep agent version ${programVersion}`
 }
 
-/** version: our half is shown even when no daemon answers, which is then the error. */
+/**
+ * version: our half is shown even when no daemon answers. On a machine where none was started yet
+ * that is no error; what else goes wrong is, after our half.
+ */
 export async function showVersion({ api, flags, io }: Call): Promise<number> {
   const format = flags.text('format')
   const template = format === '' || format === 'json' ? undefined : compileVersionTemplate(format)
@@ -55,6 +58,10 @@ export async function showVersion({ api, flags, io }: Call): Promise<number> {
   else if (template !== undefined) io.stdout.write(`${runTemplate(template, data)}\n`)
   else io.stdout.write(`${alignColumns(formatVersions(client, server), versionShape)}\n`)
   if (error === undefined) return 0
+  if (error instanceof CodedError && error.detail['isConnect'] === true) {
+    if (format === '') writeLine(io.stdout, `\nServer: none answers at ${api.host}`)
+    return 0
+  }
   throw exitError(messageOf(error), 1)
 }
 

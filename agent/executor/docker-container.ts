@@ -7,7 +7,7 @@
 // attached elsewhere.
 
 import { CodedError } from '../../core/base/error.ts'
-import type { NodeId } from '../../core/base/id.ts'
+import type { NodeId, TaskId } from '../../core/base/id.ts'
 import { nsPerSecond } from '../../core/base/time.ts'
 import { defaultStopGraceNs } from '../../core/object/defaults.ts'
 import type { Labels } from '../../core/object/object.ts'
@@ -33,6 +33,16 @@ export const taskLabel = 'com.docker.swarm.task.id'
 export interface PlacedFile {
   readonly source: string
   readonly target: string
+}
+
+/** Where the secrets and configs of tasks lie on this node, for containers to be given them. */
+export interface TaskFiles {
+  /** Writes the task's files unless they are there, and says where. Leaves none when it throws. */
+  readonly place: (task: Task) => Promise<readonly PlacedFile[]>
+  /** The task's container has ended. Fine when there are none. */
+  readonly remove: (id: TaskId) => Promise<void>
+  /** Removes what an earlier agent left, but for the tasks named and those placed since. */
+  readonly sweep: (kept: ReadonlySet<TaskId>) => Promise<void>
 }
 
 export interface ContainerContext {

@@ -15,6 +15,7 @@ import {
   imageOf,
   nodeLabel,
   type PlacedFile,
+  type TaskFiles,
   taskLabel,
   wholeSeconds,
 } from './docker-container.ts'
@@ -34,11 +35,8 @@ export interface DockerExecutorOptions {
   readonly nodeId: NodeId
   readonly log: Log
   readonly clock: Clock
-  /**
-   * Puts the secrets and configs of a task on this node and says where. Without it a task that
-   * names any is refused.
-   */
-  readonly placeFiles?: (task: Task, signal: AbortSignal) => Promise<readonly PlacedFile[]>
+  /** Puts secrets and configs on this node. Without it a task that names any is refused. */
+  readonly files?: TaskFiles
 }
 
 /** Creates and starts at once: more gains nothing (facts: 8 in flight 1.3 times as fast as 1). */
@@ -84,6 +82,7 @@ class DockerExecutor {
       start: (task, signal) => this.#start(task, signal),
       wait: (id, signal) => this.#wait(id, signal),
       stop: (task, graceNs, signal) => this.#stop(task, graceNs, signal),
+      release: async (id) => this.#options.files?.remove(id),
       remove: (id, signal) => this.#remove(id, signal),
       list: (signal) => this.#list(signal),
       logs: (id, logOptions, signal) => this.#logs(id, logOptions, signal),
@@ -100,7 +99,7 @@ class DockerExecutor {
   async #prepare(task: Task, signal: AbortSignal): Promise<{ containerId: string }> {
     const adopted = await this.#adopt(task, signal)
     if (adopted !== undefined) return { containerId: adopted.id }
-    const files = await this.#placeFiles(task, signal)
+    const files = await this.#placeFiles(task)
     const { nodeId } = this.#options
     const engineVersion = await this.#client.engineVersion(signal)
     const request = containerOf(task, { nodeId, engineVersion, files })
@@ -159,11 +158,11 @@ class DockerExecutor {
     return found
   }
 
-  async #placeFiles(task: Task, signal: AbortSignal): Promise<readonly PlacedFile[]> {
+  async #placeFiles(task: Task): Promise<readonly PlacedFile[]> {
     const { secrets = [], configs = [] } = task.spec.container
     if (secrets.length === 0 && configs.length === 0) return []
-    const place = this.#options.placeFiles
-    if (place !== undefined) return await place(task, signal)
+    const { files } = this.#options
+    if (files !== undefined) return await files.place(task)
     const names = [...secrets.map((s) => s.secretName), ...configs.map((c) => c.configName)]
     throw new CodedError(
       'not-supported',
@@ -178,6 +177,8 @@ class DockerExecutor {
     const before = await this.#mustInspect(task.id, id, signal)
     // The engine would run an ended one again; a task runs once.
     if (before.state !== 'created') return before.started
+    // The machine may have been started anew since: what lay in memory is then gone.
+    await this.#placeFiles(task)
     await this.#starts.run(async () => {
       try {
         await this.#client.slowCall({ method: 'POST', path: `/containers/${id}/start` }, signal)
@@ -207,6 +208,7 @@ class DockerExecutor {
       await this.#removals.run(() => this.#removeContainer(id, signal), signal)
     })
     this.#containerIds.delete(taskId)
+    await this.#options.files?.remove(taskId)
   }
 
   async #removeContainer(id: string, signal: AbortSignal): Promise<void> {
@@ -325,6 +327,8 @@ class DockerExecutor {
     const found = all.filter((container) => container !== undefined)
     this.#containerIds.clear()
     for (const container of found) this.#containerIds.set(container.taskId, container.id)
+    const alive = found.filter(({ state }) => state !== 'ended')
+    await this.#options.files?.sweep(new Set(alive.map((container) => container.taskId)))
     return found.filter((container) => container.taskId !== '').map(existing)
   }
 

@@ -33,6 +33,8 @@ export interface Executor {
   readonly wait: (id: TaskId, signal: AbortSignal) => Promise<Exit>
   /** Stop signal, then after the grace SIGKILL. Resolves when it has ended; fine when it had. */
   readonly stop: (task: Task, graceNs: number, signal: AbortSignal) => Promise<void>
+  /** The task has ended: its secrets and configs are removed, its container stays. Fine when none. */
+  readonly release: (id: TaskId) => Promise<void>
   /** Removes the container and its anonymous volumes, killing it if it runs. Fine when gone. */
   readonly remove: (id: TaskId, signal: AbortSignal) => Promise<void>
   /** The containers that are this agent's (by label, for this node), running or not. */

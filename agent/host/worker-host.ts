@@ -66,9 +66,9 @@ export class WorkerHost {
     this.#dispatch({ type: 'assigned', nowMs: this.#nowMs(), assignments })
   }
 
-  /** A session is open: everything is reported anew. */
-  openSession(): void {
-    this.#dispatch({ type: 'sessionOpened', nowMs: this.#nowMs() })
+  /** What there is to say of all tasks: a session opens with it. */
+  reports(): readonly TaskReport[] {
+    return this.#options.machine.reports()
   }
 
   /** Gives up what runs; containers are left as they are. */
@@ -101,6 +101,9 @@ export class WorkerHost {
         return
       case 'cancel':
         this.#running.get(effect.taskId)?.abort()
+        return
+      case 'release':
+        void this.#release(effect.taskId)
         return
       case 'report':
         this.#queue(effect.reports, effect.isUrgent)
@@ -243,6 +246,14 @@ export class WorkerHost {
       await this.#options.executor.remove(taskId, this.#closing.signal)
     } catch (error) {
       this.#options.log('warn', 'task.stray-kept', { task: taskId, error: String(error) })
+    }
+  }
+
+  async #release(taskId: TaskId): Promise<void> {
+    try {
+      await this.#options.executor.release(taskId)
+    } catch (error) {
+      this.#options.log('warn', 'task.files-kept', { task: taskId, error: String(error) })
     }
   }
 

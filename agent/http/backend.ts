@@ -22,6 +22,10 @@ export interface Backend {
   readonly init: (request: InitRequest) => Promise<NodeId>
   /** POST /swarm/leave. */
   readonly leave: (request: { readonly force: boolean }) => Promise<void>
+  /** POST /swarm/unlock. Throws bad-request in Swarm's words, conflict if it is not locked. */
+  readonly unlock: (key: string) => Promise<void>
+  /** The text of the unlock key; '' while managers do not lock. */
+  readonly unlockKey: () => Promise<string>
   /** The two join tokens. */
   readonly joinTokens: () => Promise<{ readonly worker: string; readonly manager: string }>
   /** What Raft says of a manager now; undefined for workers and while nobody knows. */

@@ -30,7 +30,7 @@ export interface Engine {
   readonly facts: () => Promise<EngineFacts | undefined>
   /** What is known now, without asking. */
   readonly known: () => EngineFacts | undefined
-  /** Forgets the facts unless they name this API version. */
+  /** Forgets the facts if the engine has just named another API version than theirs. */
   readonly noteVersion: (apiVersion: string | undefined) => void
   /** Begins a request. Throws unavailable if this node has no engine. */
   readonly open: (options: EngineRequest) => ClientRequest
@@ -119,7 +119,7 @@ export function createEngine(socketPath: string | undefined): Engine {
     },
     known: () => known,
     noteVersion: (apiVersion) => {
-      if (known !== undefined && known.apiVersion !== apiVersion) known = undefined
+      if (apiVersion !== undefined && known?.apiVersion !== apiVersion) known = undefined
     },
     open,
     get,

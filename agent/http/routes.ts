@@ -2,10 +2,12 @@
 // the words that are the cluster's alone: the engine's own swarm must never answer for ours.
 
 import type { Handler } from './call.ts'
+import { createConfig, inspectConfig, listConfigs, removeConfig, updateConfig } from './configs.ts'
 import { streamEvents } from './events.ts'
 import { serviceLogs, taskLogs } from './logs.ts'
 import { inspectNode, listNodes, removeNode, updateNode } from './nodes.ts'
 import { refuse } from './refuse.ts'
+import { createSecret, inspectSecret, listSecrets, removeSecret, updateSecret } from './secrets.ts'
 import {
   createService,
   inspectService,
@@ -13,7 +15,14 @@ import {
   removeService,
   updateService,
 } from './services.ts'
-import { initSwarm, inspectSwarm, leaveSwarm, updateSwarm } from './swarm.ts'
+import {
+  initSwarm,
+  inspectSwarm,
+  leaveSwarm,
+  showUnlockKey,
+  unlockSwarm,
+  updateSwarm,
+} from './swarm.ts'
 import { info, ping, version } from './system.ts'
 import { inspectTask, listTasks } from './tasks.ts'
 
@@ -36,8 +45,8 @@ const routes: readonly Route[] = [
   { method: 'POST', path: '/swarm/update', handle: updateSwarm },
   { method: 'POST', path: '/swarm/leave', handle: leaveSwarm },
   { method: 'POST', path: '/swarm/join', handle: refuse('joining a cluster') },
-  { method: 'POST', path: '/swarm/unlock', handle: refuse('unlocking a manager') },
-  { method: 'GET', path: '/swarm/unlockkey', handle: refuse('the unlock key') },
+  { method: 'POST', path: '/swarm/unlock', handle: unlockSwarm },
+  { method: 'GET', path: '/swarm/unlockkey', handle: showUnlockKey },
 
   { method: 'GET', path: '/nodes', handle: listNodes },
   { method: 'GET', path: '/nodes/{id}', handle: inspectNode },
@@ -55,17 +64,17 @@ const routes: readonly Route[] = [
   { method: 'GET', path: '/tasks/{id}', handle: inspectTask },
   { method: 'GET', path: '/tasks/{id}/logs', handle: taskLogs },
 
-  { method: 'GET', path: '/secrets', handle: refuse('secrets') },
-  { method: 'POST', path: '/secrets/create', handle: refuse('secrets') },
-  { method: 'GET', path: '/secrets/{id}', handle: refuse('secrets') },
-  { method: 'POST', path: '/secrets/{id}/update', handle: refuse('secrets') },
-  { method: 'DELETE', path: '/secrets/{id}', handle: refuse('secrets') },
+  { method: 'GET', path: '/secrets', handle: listSecrets },
+  { method: 'POST', path: '/secrets/create', handle: createSecret },
+  { method: 'GET', path: '/secrets/{id}', handle: inspectSecret },
+  { method: 'POST', path: '/secrets/{id}/update', handle: updateSecret },
+  { method: 'DELETE', path: '/secrets/{id}', handle: removeSecret },
 
-  { method: 'GET', path: '/configs', handle: refuse('configs') },
-  { method: 'POST', path: '/configs/create', handle: refuse('configs') },
-  { method: 'GET', path: '/configs/{id}', handle: refuse('configs') },
-  { method: 'POST', path: '/configs/{id}/update', handle: refuse('configs') },
-  { method: 'DELETE', path: '/configs/{id}', handle: refuse('configs') },
+  { method: 'GET', path: '/configs', handle: listConfigs },
+  { method: 'POST', path: '/configs/create', handle: createConfig },
+  { method: 'GET', path: '/configs/{id}', handle: inspectConfig },
+  { method: 'POST', path: '/configs/{id}/update', handle: updateConfig },
+  { method: 'DELETE', path: '/configs/{id}', handle: removeConfig },
 ]
 
 const clusterWords = new Set(['swarm', 'nodes', 'services', 'tasks', 'secrets', 'configs'])

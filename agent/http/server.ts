@@ -21,7 +21,11 @@ import { findRoute } from './routes.ts'
 import { checkVersion, isOlder, offeredVersion, splitVersion } from './version.ts'
 
 export interface ApiServer {
-  /** Resolves when clients can connect. Throws conflict if another daemon answers there. */
+  /**
+   * Resolves when clients can connect. The socket's folder must be there. Throws conflict if
+   * another daemon answers there, invalid-argument for a path that no socket can have, unavailable
+   * when the system refuses.
+   */
   readonly listen: () => Promise<void>
   /** Stops accepting, lets short requests finish, then ends what is left. */
   readonly close: () => Promise<void>
@@ -73,6 +77,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   server.on('clientError', refuseBroken)
   return {
     listen: async () => {
+      checkPath(options.socketPath)
       await removeStale(options.socketPath)
       await listenOn(server, options.socketPath)
       giveToGroup(options.socketPath)
@@ -237,6 +242,17 @@ function refuseBroken(error: Error & { readonly code?: string }, socket: Duplex)
   refuseUpgrade(socket, { status, message })
 }
 
+/** Bytes of sun_path (unix(7)), less the one that ends it. */
+const pathBytesMax = 107
+
+function checkPath(path: string): void {
+  if (Buffer.byteLength(path) <= pathBytesMax) return
+  throw new CodedError(
+    'invalid-argument',
+    `--socket ${path}: a unix socket's path has at most ${pathBytesMax} bytes, this has ${Buffer.byteLength(path)}`,
+  )
+}
+
 /** Removes a socket that nobody listens on. Throws conflict if somebody does, or it is no socket. */
 async function removeStale(path: string): Promise<void> {
   const stat = lstatSync(path, { throwIfNoEntry: false })
@@ -266,11 +282,15 @@ function isAnswered(path: string): Promise<boolean> {
 
 function listenOn(server: Server, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
+    const fail = (error: Error): void => {
+      const message = `cannot listen on ${path}: ${error.message}`
+      reject(new CodedError('unavailable', message, { cause: error }))
+    }
     // The socket exists from bind on: its first mode must not be wider than its last.
     const mask = process.umask(0o177)
-    server.once('error', reject)
+    server.once('error', fail)
     server.listen(path, () => {
-      server.off('error', reject)
+      server.off('error', fail)
       resolve()
     })
     process.umask(mask)

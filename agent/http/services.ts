@@ -2,7 +2,7 @@
 
 import { CodedError } from '../../core/base/error.ts'
 import { asId, type NetworkId } from '../../core/base/id.ts'
-import { defaultStopGraceNs, fullRestart, fullUpdate } from '../../core/object/defaults.ts'
+import { defaultRestart, defaultStopGraceNs, fullUpdate } from '../../core/object/defaults.ts'
 import type { Service, ServiceSpec } from '../../core/object/service.ts'
 import { formatService, parseRollback, parseServiceSpec } from '../../core/spec/service-json.ts'
 import {
@@ -61,13 +61,14 @@ function format(call: Call, service: Service, counts?: ServiceCounts): unknown {
 function withDefaults(service: Service): Service {
   const { spec } = service
   const { task } = spec
+  const { windowNs: _, ...restart } = defaultRestart // No window is no field, not one of length 0.
   const filled: ServiceSpec = {
     ...spec,
     task: {
       ...task,
       container: { stopGraceNs: defaultStopGraceNs, ...task.container },
       resources: task.resources ?? {},
-      restart: fullRestart(task.restart),
+      restart: { ...restart, ...task.restart },
       placement: task.placement ?? {},
     },
     update: fullUpdate(spec.update),

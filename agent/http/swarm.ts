@@ -3,7 +3,12 @@
 import { CodedError } from '../../core/base/error.ts'
 import type { JoinSecrets } from '../../core/object/cluster.ts'
 import { defaultClusterSpec } from '../../core/object/defaults.ts'
-import { formatSwarm, parseClusterSpec, parseSwarmInit } from '../../core/spec/cluster-json.ts'
+import {
+  formatSwarm,
+  parseClusterSpec,
+  parseSwarmInit,
+  parseSwarmUnlock,
+} from '../../core/spec/cluster-json.ts'
 import type { View } from '../../core/store/view.ts'
 import { swarmTexts } from './backend.ts'
 import {
@@ -38,12 +43,7 @@ export async function updateSwarm(call: Call): Promise<void> {
   const version = readObjectVersion(call, 'swarm')
   const isWorkerRotated = readFlag(call, 'rotateWorkerToken')
   const isManagerRotated = readFlag(call, 'rotateManagerToken')
-  if (readFlag(call, 'rotateManagerUnlockKey')) {
-    throw new CodedError(
-      'not-supported',
-      'rotateManagerUnlockKey: locking managers is not available in this version of the agent',
-    )
-  }
+  const isUnlockKeyRotated = readFlag(call, 'rotateManagerUnlockKey')
   const cluster = (await backend.read()).cluster()
   if (cluster === undefined) throw new CodedError('not-in-swarm', swarmTexts.notPart)
   const spec = parseClusterSpec(body, cluster.spec)
@@ -51,8 +51,26 @@ export async function updateSwarm(call: Call): Promise<void> {
     ...(isWorkerRotated ? { worker: makeSecret(call) } : {}),
     ...(isManagerRotated ? { manager: makeSecret(call) } : {}),
   }
-  await backend.submit({ type: 'cluster.update', version, spec, rotate })
+  await backend.submit({
+    type: 'cluster.update',
+    version,
+    spec,
+    rotate,
+    freshUnlockKey: backend.secretBytes(32),
+    isUnlockKeyRotated,
+  })
   sendNothing(call)
+}
+
+/** POST /swarm/unlock: opens the keys of a locked manager. */
+export async function unlockSwarm(call: Call): Promise<void> {
+  await call.api.backend.unlock(parseSwarmUnlock(await readJson(call)))
+  sendNothing(call)
+}
+
+/** GET /swarm/unlockkey: the key as text, empty while managers do not lock. */
+export async function showUnlockKey(call: Call): Promise<void> {
+  sendJson(call, 200, { UnlockKey: await call.api.backend.unlockKey() })
 }
 
 /** 25 characters of base36 out of 32 random bytes: the secret of a join token. */

@@ -161,8 +161,8 @@ class LogWriter implements Wal {
     this.#options = options
     this.#keys = options.keys
     this.restored = loaded?.state ?? emptyLog
-    this.#checkpoint = this.restored
-    const { entries, compactedTo } = this.restored
+    const { entries, hardState, installed, compactedTo } = this.restored
+    this.#checkpoint = { hardState, installed, compactedTo }
     this.#lastIndex = entries[entries.length - 1]?.index ?? compactedTo
   }
 

@@ -22,6 +22,8 @@ export const limits = {
   /** Certificates that live less than an hour would be renewed all the time. */
   certificateExpiryNsMin: 3_600_000_000_000,
   portMax: 65_535,
+  /** The largest id of a user or group; the one above it means "nobody was named". */
+  userIdMax: 0xff_ff_ff_fe,
   /** The data path port is one of IANA's registered ports. */
   dataPathPortMin: 1_024,
   dataPathPortMax: 49_151,

@@ -23,6 +23,7 @@ export function initCluster(
     spec: command.spec,
     key: command.key,
     joinSecrets: command.joinSecrets,
+    ...(command.unlockKey === undefined ? {} : { unlockKey: command.unlockKey }),
     defaultAddressPool: command.defaultAddressPool,
     subnetSize: command.subnetSize,
     dataPathPort: command.dataPathPort,
@@ -31,8 +32,11 @@ export function initCluster(
     kind: 'node',
     id: command.node.id,
     spec: { labels: {}, role: 'manager', availability: command.node.availability },
+    keys: command.node.keys,
+    generation: 1,
     status: { state: 'unknown', address: command.node.address },
     managerAddress: command.node.managerAddress,
+    memberId: command.node.id,
   })
   return { id: command.node.id, warnings: [] }
 }
@@ -46,10 +50,23 @@ export function updateCluster(
   if (cluster === undefined) throw new CodedError('not-found', 'cluster not found')
   checkVersion(cluster, command.version)
   validateCluster(command.spec)
+  const { unlockKey: _before, ...rest } = cluster
+  const unlockKey = unlockKeyOf(cluster, command)
   draft.put<Cluster>({
-    ...cluster,
+    ...rest,
+    ...(unlockKey === undefined ? {} : { unlockKey }),
     spec: command.spec,
     joinSecrets: { ...cluster.joinSecrets, ...command.rotate },
   })
   return { id: cluster.id, warnings: [] }
+}
+
+/** The key that managers lock with from now on: none, the one they have, or the fresh one. */
+function unlockKeyOf(
+  cluster: Cluster,
+  command: Extract<Command, { type: 'cluster.update' }>,
+): Uint8Array | undefined {
+  if (!command.spec.encryption.autoLockManagers) return undefined
+  const isKept = cluster.unlockKey !== undefined && !command.isUnlockKeyRotated
+  return isKept ? cluster.unlockKey : command.freshUnlockKey
 }

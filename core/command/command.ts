@@ -4,9 +4,10 @@
 // Bytes that must be secret (keys, token secrets, data keys) come inside the command, made by the
 // host of the node that received it; core draws only ids and jitter.
 
-import type { ClusterId, NodeId, ServiceId, TaskId } from '../base/id.ts'
+import type { ClusterId, ConfigId, NodeId, SecretId, ServiceId, TaskId } from '../base/id.ts'
 import type { ClusterKey, ClusterSpec, JoinSecrets } from '../object/cluster.ts'
-import type { NodeDescription, NodeSpec, NodeState } from '../object/node.ts'
+import type { NodeDescription, NodeKeys, NodeRole, NodeSpec, NodeState } from '../object/node.ts'
+import type { ConfigSpec, SecretSpec } from '../object/secret.ts'
 import type { ServiceSpec } from '../object/service.ts'
 import type { TaskStatus } from '../object/task.ts'
 
@@ -19,10 +20,13 @@ export type Command =
       readonly joinSecrets: JoinSecrets
       readonly node: {
         readonly id: NodeId
+        readonly keys: Required<NodeKeys>
         readonly managerAddress: string
         readonly address: string
         readonly availability: NodeSpec['availability']
       }
+      /** Given with autolock only. */
+      readonly unlockKey?: Uint8Array
       readonly defaultAddressPool: readonly string[]
       readonly subnetSize: number
       readonly dataPathPort: number
@@ -33,6 +37,9 @@ export type Command =
       readonly spec: ClusterSpec
       /** New secrets of the tokens that are to be rotated. */
       readonly rotate: Partial<JoinSecrets>
+      /** A fresh unlock key: taken when locking is turned on, or when it is to be rotated. */
+      readonly freshUnlockKey: Uint8Array
+      readonly isUnlockKeyRotated: boolean
     }
   | {
       readonly type: 'node.update'
@@ -40,12 +47,24 @@ export type Command =
       readonly version: number
       readonly spec: NodeSpec
     }
+  /** A newcomer with a good token: which one it was says what it may become. */
+  | {
+      readonly type: 'node.join'
+      readonly id: NodeId
+      readonly role: NodeRole
+      readonly keys: NodeKeys
+      readonly managerAddress?: string
+      readonly address: string
+      readonly availability: NodeSpec['availability']
+    }
   | { readonly type: 'node.remove'; readonly id: NodeId; readonly force: boolean }
   | {
       readonly type: 'node.describe'
       readonly id: NodeId
       readonly description: NodeDescription
       readonly address: string
+      /** Given by a node that is to be a manager and has made its key. */
+      readonly manager?: { readonly key: Uint8Array; readonly address: string }
     }
   | {
       readonly type: 'node.state'
@@ -66,6 +85,23 @@ export type Command =
       readonly registryAuthFrom?: 'spec' | 'previous-spec'
     }
   | { readonly type: 'service.remove'; readonly id: ServiceId }
+  | { readonly type: 'secret.create'; readonly spec: SecretSpec }
+  /** Only labels may differ; absent data means the same data. */
+  | {
+      readonly type: 'secret.update'
+      readonly id: SecretId
+      readonly version: number
+      readonly spec: SecretSpec
+    }
+  | { readonly type: 'secret.remove'; readonly id: SecretId }
+  | { readonly type: 'config.create'; readonly spec: ConfigSpec }
+  | {
+      readonly type: 'config.update'
+      readonly id: ConfigId
+      readonly version: number
+      readonly spec: ConfigSpec
+    }
+  | { readonly type: 'config.remove'; readonly id: ConfigId }
   | {
       readonly type: 'tasks.report'
       readonly nodeId: NodeId

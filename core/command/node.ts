@@ -6,33 +6,70 @@ import type { Node } from '../object/node.ts'
 import { validateNode } from '../spec/validate.ts'
 import type { Draft } from '../store/draft.ts'
 import type { Command, CommandAnswer } from './command.ts'
+import type { CommandContext } from './context.ts'
 import { checkVersion } from './version.ts'
+
+/** A newcomer's node; it becomes ready when its session opens. */
+export function joinNode(
+  draft: Draft,
+  command: Extract<Command, { type: 'node.join' }>,
+): CommandAnswer {
+  const { id, role, keys, availability, address, managerAddress } = command
+  if (draft.get('node', id) !== undefined) {
+    throw new CodedError('already-exists', `node ${id} is a member already`)
+  }
+  draft.put<Node>({
+    kind: 'node',
+    id,
+    spec: { labels: {}, role, availability },
+    keys,
+    generation: 1,
+    status: { state: 'unknown', address },
+    ...(keys.manager === undefined || managerAddress === undefined
+      ? {}
+      : { managerAddress, memberId: id }),
+  })
+  return { id, warnings: managerWarnings(draft) }
+}
 
 /** Labels, availability, role. */
 export function updateNode(
   draft: Draft,
   command: Extract<Command, { type: 'node.update' }>,
+  context: CommandContext,
 ): CommandAnswer {
   const node = nodeOf(draft, command.id)
   checkVersion(node, command.version)
   validateNode(command.spec)
-  if (command.spec.role !== node.spec.role) checkRoleChange(draft, node)
-  draft.put<Node>({ ...node, spec: command.spec })
-  return { id: node.id, warnings: [] }
+  const isDemoted = node.spec.role === 'manager' && command.spec.role === 'worker'
+  if (isDemoted) checkDemotion(draft, node, context)
+  draft.put<Node>({ ...(isDemoted ? withoutManager(node) : node), spec: command.spec })
+  return {
+    id: node.id,
+    warnings: command.spec.role === node.spec.role ? [] : managerWarnings(draft),
+  }
 }
 
-/** Swarm's refusal to lose the last manager. */
-function checkRoleChange(draft: Draft, node: Node): void {
-  const managers = draft.all('node')
-  let count = 0
-  for (const each of managers) if (each.spec.role === 'manager') count++
-  if (node.spec.role === 'manager' && count === 1) {
+/** Its key as a manager and its place in Raft are void; promoted again it gets new ones. */
+function withoutManager(node: Node): Node {
+  const { managerAddress: _address, memberId: _member, ...rest } = node
+  return { ...rest, keys: { worker: node.keys.worker }, generation: node.generation + 1 }
+}
+
+/** Swarm's refusals to lose the last manager or the quorum. */
+function checkDemotion(draft: Draft, node: Node, context: CommandContext): void {
+  if (managersOf(draft).length === 1) {
     throw new CodedError(
       'failed-precondition',
       'attempting to demote the last manager of the swarm',
     )
   }
-  throw new CodedError('not-supported', 'promote and demote come with clusters of several nodes')
+  if (!context.hasQuorumWithout(node.id)) {
+    throw new CodedError(
+      'failed-precondition',
+      "can't remove member from the raft: this would result in a loss of quorum",
+    )
+  }
 }
 
 /** Forgets a node that is down, or with force any other than a manager. */
@@ -54,6 +91,18 @@ export function removeNode(
   return { id: node.id, warnings: [] }
 }
 
+function managersOf(draft: Draft): readonly Node[] {
+  return draft.all('node').filter((node) => node.spec.role === 'manager')
+}
+
+/** An even number of managers survives no more than one less; more than 7 only slow each other. */
+function managerWarnings(draft: Draft): readonly string[] {
+  const count = managersOf(draft).length
+  const even = `${count} managers survive the loss of ${Math.ceil(count / 2) - 1}, as ${count - 1} would: prefer an odd number`
+  const many = `${count} managers: more than 7 make every change slower; 3 or 5 are enough`
+  return [...(count % 2 === 0 && count > 0 ? [even] : []), ...(count > 7 ? [many] : [])]
+}
+
 /** The node's session is open and says what it is: the node is ready. */
 export function describeNode(
   draft: Draft,
@@ -64,8 +113,23 @@ export function describeNode(
     ...node,
     description: command.description,
     status: { state: 'ready', address: command.address },
+    ...managerPart(node, command.manager),
   })
   return { id: node.id, warnings: [] }
+}
+
+/** A node that is to be a manager says its key and address once it has them. */
+function managerPart(
+  node: Node,
+  manager: { readonly key: Uint8Array; readonly address: string } | undefined,
+): Pick<Node, 'keys' | 'managerAddress' | 'memberId'> | undefined {
+  if (manager === undefined || node.spec.role !== 'manager') return undefined
+  const { generation } = node
+  return {
+    keys: { ...node.keys, manager: manager.key },
+    managerAddress: manager.address,
+    memberId: node.memberId ?? (generation === 1 ? node.id : `${node.id}.${generation}`),
+  }
 }
 
 /** The manager's verdict on a node whose session ended or is late. */

@@ -5,7 +5,15 @@ import type { Draft } from '../store/draft.ts'
 import { initCluster, updateCluster } from './cluster.ts'
 import type { Command, CommandAnswer, CommandType } from './command.ts'
 import type { CommandContext } from './context.ts'
-import { describeNode, removeNode, setNodeState, updateNode } from './node.ts'
+import { describeNode, joinNode, removeNode, setNodeState, updateNode } from './node.ts'
+import {
+  createConfig,
+  createSecret,
+  removeConfig,
+  removeSecret,
+  updateConfig,
+  updateSecret,
+} from './objects.ts'
 import { createService, removeService, updateService } from './service.ts'
 import { reportTasks } from './task.ts'
 
@@ -18,6 +26,7 @@ type Runner<Type extends CommandType> = (
 const runners: { readonly [Type in CommandType]: Runner<Type> } = {
   'cluster.init': initCluster,
   'cluster.update': updateCluster,
+  'node.join': joinNode,
   'node.update': updateNode,
   'node.remove': removeNode,
   'node.describe': describeNode,
@@ -25,6 +34,12 @@ const runners: { readonly [Type in CommandType]: Runner<Type> } = {
   'service.create': createService,
   'service.update': updateService,
   'service.remove': removeService,
+  'secret.create': createSecret,
+  'secret.update': updateSecret,
+  'secret.remove': removeSecret,
+  'config.create': createConfig,
+  'config.update': updateConfig,
+  'config.remove': removeConfig,
   'tasks.report': reportTasks,
 }
 

@@ -7,6 +7,7 @@ import { makeId, type ServiceId } from '../base/id.ts'
 import { isHealthy, putSpec } from '../control/spec-change.ts'
 import type { Service, ServiceSpec } from '../object/service.ts'
 import type { Task } from '../object/task.ts'
+import { validateReferences } from '../spec/references.ts'
 import { makeServiceName } from '../spec/service-name.ts'
 import { checkSupported } from '../spec/supported.ts'
 import { validateService, validateServiceChange } from '../spec/validate-service.ts'
@@ -23,6 +24,7 @@ export function createService(
   const spec = named(draft, command.spec, context)
   validateService(spec)
   checkSupported(spec)
+  checkReferences(draft, spec)
   checkName(draft, spec.name)
   const id = makeId<ServiceId>(context.random)
   draft.put<Service>({
@@ -49,6 +51,7 @@ export function updateService(
   const { spec } = command
   validateServiceChange(service.spec, spec)
   checkSupported(spec)
+  checkReferences(draft, spec)
   if (spec.name !== service.spec.name) checkName(draft, spec.name)
   const registryAuth = command.registryAuth ?? service.registryAuth
   const healthySpec = isHealthy(service, draft.tasksOfService(service.id), draft.nowMs)
@@ -74,6 +77,7 @@ function rollBack(draft: Draft, service: Service): CommandAnswer {
       `service ${service.id} does not have a previous spec`,
     )
   }
+  checkReferences(draft, service.previousSpec)
   const rolled = putSpec(draft, { service, spec: service.previousSpec, previousSpec: undefined })
   draft.put<Service>({
     ...rolled,
@@ -104,6 +108,15 @@ function named(draft: Draft, spec: ServiceSpec, context: CommandContext): Servic
   if (spec.name !== '') return spec
   const isTaken = (name: string): boolean => draft.named('service', name) !== undefined
   return { ...spec, name: makeServiceName(context.random, isTaken) }
+}
+
+/** Throws for secrets, configs and networks that are not there (any more). */
+function checkReferences(draft: Draft, spec: ServiceSpec): void {
+  validateReferences(spec, {
+    secret: (id) => draft.get('secret', id),
+    config: (id) => draft.get('config', id),
+    network: (id) => draft.get('network', id),
+  })
 }
 
 function checkName(draft: Draft, name: string): void {

@@ -24,6 +24,8 @@ export function reportTasks(
 
 /** True if the second status says more than the first, and nothing that lies behind it. */
 function isNewer(had: TaskStatus, said: TaskStatus): boolean {
+  // Given up for lost, and back: its word counts again.
+  if (had.state === 'orphaned') return true
   if (isEnded(had.state)) return false
   if (stateRank(said.state) > stateRank(had.state)) return true
   return said.state === had.state && (said.message !== had.message || said.error !== had.error)

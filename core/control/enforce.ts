@@ -1,14 +1,19 @@
 // Enforce: takes tasks off nodes where they may no longer be, because the node is drained or does
-// not meet their constraints any more.
+// not meet their constraints any more, and gives up those of nodes that are down.
+//
+// A task of a lost node is an orphan, not stopped: nobody knows what it does. Its slot gets a new
+// task; the old one is told to end only when the new one runs, so that a node that comes back
+// with a working copy has not lost it for nothing.
 
 import type { Service } from '../object/service.ts'
-import type { Task } from '../object/task.ts'
+import { isEnded, type Task } from '../object/task.ts'
 import { matchesNode, parseConstraints } from '../spec/constraint.ts'
 import type { ControlPass } from './controller.ts'
 import { putShutdown, putTask, slotsOf } from './slots.ts'
 
 /** Moves the active tasks of a service away from nodes that may not have them. */
 export function evictTasks(pass: ControlPass, service: Service): void {
+  orphanLost(pass, service)
   for (const slot of slotsOf(pass.draft.tasksOfService(service.id))) {
     const unwelcome = slot.active.filter((task) => !isWelcome(pass, task))
     const last = unwelcome.at(-1)
@@ -20,6 +25,27 @@ export function evictTasks(pass: ControlPass, service: Service): void {
       desiredState: 'ready',
       from: last,
       ...(last.restarts === undefined ? {} : { restarts: last.restarts }),
+    })
+  }
+}
+
+/** Tasks of nodes that are down, or gone from the cluster, count as ended from here on. */
+function orphanLost(pass: ControlPass, service: Service): void {
+  for (const task of pass.draft.tasksOfService(service.id)) {
+    if (task.nodeId === undefined || isEnded(task.status.state)) continue
+    if (task.status.state === 'pending') continue
+    const node = pass.draft.get('node', task.nodeId)
+    if (node !== undefined && node.status.state !== 'down') continue
+    const { runningSinceMs } = task.status
+    pass.draft.put<Task>({
+      ...task,
+      status: {
+        ...task.status,
+        state: 'orphaned',
+        atMs: pass.draft.nowMs,
+        message: 'node lost',
+        ...(runningSinceMs === undefined ? {} : { runningSinceMs }),
+      },
     })
   }
 }

@@ -18,6 +18,7 @@ export function handOver(pass: ControlPass, service: Service): void {
   for (const slot of slotsOf(pass.draft.tasksOfService(service.id))) {
     const newest = slot.active.at(-1)
     if (newest === undefined) continue
+    if (dropNeedless(pass, slot, newest)) continue
     if (newest.desiredState === 'ready') letGo(pass, slot, newest)
     else if (newest.status.state === 'running') endOlder(pass, slot, newest)
   }
@@ -37,6 +38,17 @@ function letGo(pass: ControlPass, slot: Slot, task: Task): void {
   pass.draft.put<Task>({ ...rest, desiredState: 'running' })
 }
 
+/** Also those of lost nodes: from now on they are to end when they are seen again. */
 function endOlder(pass: ControlPass, slot: Slot, task: Task): void {
-  for (const other of slot.active) if (other !== task && isWanted(other)) putShutdown(pass, other)
+  for (const other of slot.tasks) if (other !== task && isWanted(other)) putShutdown(pass, other)
+}
+
+/** A replacement without a place is not needed when the task it was to replace is back. */
+function dropNeedless(pass: ControlPass, slot: Slot, newest: Task): boolean {
+  const { status, specVersion } = newest
+  const isBack = (other: Task): boolean =>
+    other !== newest && other.status.state === 'running' && other.specVersion === specVersion
+  if (status.state !== 'pending' || !slot.active.some(isBack)) return false
+  pass.draft.put<Task>({ ...newest, desiredState: 'remove' })
+  return true
 }

@@ -8,6 +8,7 @@ import { scheduleTasks } from '../schedule/scheduler.ts'
 import type { Draft } from '../store/draft.ts'
 import type { ControlPass } from './controller.ts'
 import { evictTasks } from './enforce.ts'
+import { coverNodes } from './global.ts'
 import { handOver } from './handover.ts'
 import { followIngress } from './ingress.ts'
 import { reapTasks } from './reap.ts'
@@ -19,6 +20,7 @@ const controllers: readonly ((pass: ControlPass, service: Service) => void)[] = 
   evictTasks,
   restartTasks,
   scaleReplicas,
+  coverNodes,
   updateTasks,
   handOver,
   followIngress,

@@ -19,8 +19,14 @@ export function restartTasks(pass: ControlPass, service: Service): void {
   for (const slot of slotsOf(pass.draft.tasksOfService(service.id))) {
     for (const task of slot.tasks) {
       if (!isWanted(task) || !isEnded(task.status.state)) continue
-      putShutdown(pass, task)
+      // A lost task is told to end by the handover, once another one runs in its place.
+      if (task.status.state !== 'orphaned') putShutdown(pass, task)
       if (slot.tasks.some((other) => other !== task && isActive(other))) continue
+      if (task.slot === 0) {
+        // A global service follows its nodes: while this one is away there is nothing to restart.
+        const node = task.nodeId === undefined ? undefined : pass.draft.get('node', task.nodeId)
+        if (node?.status.state !== 'ready') continue
+      }
       replaceTask(pass, service, task)
     }
   }
@@ -72,20 +78,22 @@ export function decideRestart(task: Task, nowMs: number): RestartDecision {
   const policy = fullRestart(task.spec.restart)
   const before = task.restarts ?? { count: 0, failures: 0 }
   const ranMs = task.status.atMs - (task.status.runningSinceMs ?? task.status.atMs)
-  const failures = ranMs >= stableMs ? 0 : before.failures
+  // Losing its node is no fault of the task.
+  const isLost = task.status.state === 'orphaned'
+  const failures = ranMs >= stableMs || isLost ? 0 : before.failures
   const windowMs = policy.windowNs / nsPerMs
   const timesMs = (before.timesMs ?? []).filter((atMs) => atMs > nowMs - windowMs)
   const used = windowMs > 0 ? timesMs.length : before.count
   const isWantedByCondition =
     policy.condition === 'any' ||
     (policy.condition === 'on-failure' && task.status.state !== 'complete')
-  const isWithinAttempts = policy.maxAttempts === 0 || used < policy.maxAttempts
+  const isWithinAttempts = isLost || policy.maxAttempts === 0 || used < policy.maxAttempts
   return {
     isAllowed: isWantedByCondition && isWithinAttempts,
     delayMs: delayOf(policy.delayNs, failures),
     restarts: {
-      count: before.count + 1,
-      failures: failures + 1,
+      count: isLost ? before.count : before.count + 1,
+      failures: isLost ? before.failures : failures + 1,
       ...(windowMs > 0 && policy.maxAttempts > 0
         ? { timesMs: [...timesMs, nowMs].slice(-policy.maxAttempts) }
         : {}),

@@ -6,15 +6,22 @@ import type { NodeId, TaskId } from '../base/id.ts'
 import type { Task } from '../object/task.ts'
 import type { Applied } from '../store/change.ts'
 import type { View } from '../store/view.ts'
+import { fileChanges, fileContents, neededFiles } from './files.ts'
 import type { Assignments } from './protocol.ts'
 
 /** Everything that a node must have. */
 export function completeAssignments(view: View, node: NodeId): Assignments {
-  return { isComplete: true, tasks: view.tasksOfNode(node).filter(isAssigned), removed: [] }
+  const tasks = view.tasksOfNode(node).filter(isAssigned)
+  const files = fileContents(view, neededFiles(tasks))
+  return { isComplete: true, tasks, removed: [], files, removedFiles: [] }
 }
 
-/** The differences that these changes make, by node, for the nodes that are listening. */
+/**
+ * The differences that these changes, which `view` holds already, make, by node, for the nodes that
+ * are listening.
+ */
 export function assignmentChanges(
+  view: View,
   applied: readonly Applied[],
   isListening: (node: NodeId) => boolean,
 ): ReadonlyMap<NodeId, Assignments> {
@@ -30,15 +37,21 @@ export function assignmentChanges(
     if (was !== undefined && was.nodeId !== is?.nodeId) tell(was.nodeId, was.id, undefined)
     if (is !== undefined && isAssigned(is) && isNews(was, is)) tell(is.nodeId, is.id, is)
   }
+  const files = fileChanges(view, applied)
+  const nodes = new Set([...tasks.keys(), ...files.keys()].filter(isListening))
   return new Map(
-    [...tasks].map(([node, list]) => [
-      node,
-      {
-        isComplete: false,
-        tasks: [...list.values()].filter((task) => task !== undefined),
-        removed: [...list].filter(([, task]) => task === undefined).map(([id]) => id),
-      },
-    ]),
+    [...nodes].map((node) => {
+      const list = [...(tasks.get(node) ?? [])]
+      return [
+        node,
+        {
+          isComplete: false,
+          tasks: list.map(([, task]) => task).filter((task) => task !== undefined),
+          removed: list.filter(([, task]) => task === undefined).map(([id]) => id),
+          ...(files.get(node) ?? { files: [], removedFiles: [] }),
+        },
+      ]
+    }),
   )
 }
 

@@ -5,6 +5,8 @@ import { equal } from '../base/equal.ts'
 import type { ServiceId } from '../base/id.ts'
 import type { Node } from '../object/node.ts'
 import type { ClusterObject } from '../object/object.ts'
+import type { Service } from '../object/service.ts'
+import { isEnded } from '../object/task.ts'
 import type { Change } from '../store/change.ts'
 import type { View } from '../store/view.ts'
 
@@ -28,6 +30,8 @@ function mark(view: View, object: ClusterObject, dirty: Set<ServiceId>): void {
       return
     case 'task':
       dirty.add(object.serviceId)
+      // What it held is free: others may have waited for it.
+      if (isEnded(object.status.state)) markPending(view, dirty)
       return
     case 'cluster':
       for (const service of view.all('service')) dirty.add(service.id)
@@ -35,11 +39,22 @@ function mark(view: View, object: ClusterObject, dirty: Set<ServiceId>): void {
     case 'node':
       if (concernsTasks(view.get('node', object.id), object)) {
         for (const task of view.tasksOfNode(object.id)) dirty.add(task.serviceId)
+        for (const service of view.all('service')) if (isGlobal(service)) dirty.add(service.id)
+        markPending(view, dirty)
       }
       return
     default:
       return
   }
+}
+
+/** Tasks without a place may find one now. */
+function markPending(view: View, dirty: Set<ServiceId>): void {
+  for (const task of view.pendingTasks()) dirty.add(task.serviceId)
+}
+
+function isGlobal(service: Service): boolean {
+  return service.spec.mode.type === 'global' || service.spec.mode.type === 'global-job'
 }
 
 /** True if the change of a node may move tasks: its spec, its state, or what it has. */

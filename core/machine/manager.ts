@@ -16,11 +16,15 @@ import type { NodeId, ServiceId } from '../base/id.ts'
 import type { Note } from '../base/note.ts'
 import type { Random } from '../base/random.ts'
 import { estimateSize } from '../base/size.ts'
+import { nsPerMs } from '../base/time.ts'
 import type { Command, CommandAnswer, TaskReport } from '../command/command.ts'
 import { runCommand } from '../command/run.ts'
 import { runControllers } from '../control/pipeline.ts'
 import { assignmentChanges, completeAssignments } from '../dispatch/assignments.ts'
+import { Liveness } from '../dispatch/liveness.ts'
+import { nextMemberStep } from '../dispatch/members.ts'
 import type { Assignments } from '../dispatch/protocol.ts'
+import { defaultClusterSpec } from '../object/defaults.ts'
 import type { NodeDescription } from '../object/node.ts'
 import type { ClusterObject } from '../object/object.ts'
 import type {
@@ -60,10 +64,25 @@ export type ManagerEvent =
       readonly type: 'sessionOpened'
       readonly nowMs: number
       readonly nodeId: NodeId
+      /** One start of the node's agent. */
+      readonly incarnation: string
+      /** The worker of this very process: it needs no heartbeats. */
+      readonly isLocal: boolean
       readonly description: NodeDescription
       readonly address: string
+      /** What its tasks are now: it may have a task that was given up for lost. */
+      readonly reports: readonly TaskReport[]
+      readonly manager?: { readonly key: Uint8Array; readonly address: string }
     }
-  | { readonly type: 'sessionClosed'; readonly nowMs: number; readonly nodeId: NodeId }
+  /** A heartbeat, or anything else, came over the node's session. */
+  | { readonly type: 'heard'; readonly nowMs: number; readonly nodeId: NodeId }
+  /** A connection that breaks is no verdict: the node may be back before its grace is over. */
+  | {
+      readonly type: 'sessionClosed'
+      readonly nowMs: number
+      readonly nodeId: NodeId
+      readonly isLeaving: boolean
+    }
   | {
       readonly type: 'reported'
       readonly nowMs: number
@@ -108,6 +127,10 @@ interface Waiting {
 const queuedMax = 1_000
 /** Passes of the controllers in one step: each but the first was asked for by one before it. */
 const passesMax = 8
+/** How soon a refused change of membership is tried again. */
+const membersRetryMs = 200
+/** A follower that answered no heartbeat for so long is called unreachable. */
+const reachableTicks = 20
 
 export class ManagerMachine {
   readonly #raft: Raft
@@ -119,6 +142,10 @@ export class ManagerMachine {
   readonly #queued: { readonly requestId: number; readonly command: Command }[] = []
   readonly #sessions = new Set<NodeId>()
   readonly #wakes = new Map<ServiceId, number>()
+  readonly #liveness: Liveness
+  #judgeAtMs: number | undefined
+  /** When to try the next change of Raft's membership again. */
+  #membersAtMs: number | undefined
   #readyAtIndex: number | undefined
   #isReady = false
   #snapshotIndex: number
@@ -134,6 +161,11 @@ export class ManagerMachine {
   }) {
     this.#raft = options.raft
     this.#random = options.random
+    this.#liveness = new Liveness({
+      heartbeatMs: () =>
+        (this.#store.committed.cluster() ?? { spec: defaultClusterSpec }).spec.dispatcher
+          .heartbeatPeriodNs / nsPerMs,
+    })
     this.#snapshotIndex = options.snapshot?.index ?? 0
     if (options.snapshot !== undefined) {
       this.#store.restore(options.snapshot.index, options.snapshot.objects)
@@ -157,6 +189,8 @@ export class ManagerMachine {
   /** When a controller wants to be woken; undefined: not by time. */
   get wakeAtMs(): number | undefined {
     const times = [...this.#wakes.values()]
+    if (this.#judgeAtMs !== undefined) times.push(this.#judgeAtMs)
+    if (this.#membersAtMs !== undefined) times.push(this.#membersAtMs)
     return times.length === 0 ? undefined : Math.min(...times)
   }
 
@@ -168,7 +202,11 @@ export class ManagerMachine {
   step(event: ManagerEvent): readonly ManagerEffect[] {
     this.#effects = []
     this.#take(event)
-    if (this.#isReady) this.#runDue(event.nowMs)
+    if (this.#isReady) {
+      this.#judge(event.nowMs)
+      this.#runDue(event.nowMs)
+      this.#reconcileMembers(event.nowMs)
+    }
     const effects = this.#effects
     this.#effects = []
     return effects
@@ -200,10 +238,15 @@ export class ManagerMachine {
         )
       case 'sessionOpened':
         return this.#openSession(event)
+      case 'heard':
+        this.#liveness.hear(event.nodeId, nowMs)
+        return
       case 'sessionClosed':
         this.#sessions.delete(event.nodeId)
+        if (event.isLeaving) this.#lose(event.nodeId, 'disconnected', 'node left', nowMs)
         return
       case 'reported':
+        this.#liveness.hear(event.nodeId, nowMs)
         return this.#runOwn(
           { type: 'tasks.report', nodeId: event.nodeId, reports: event.reports },
           nowMs,
@@ -240,7 +283,10 @@ export class ManagerMachine {
   #run(requestId: number | undefined, command: Command, nowMs: number): void {
     try {
       const draft = this.#store.draft({ index: this.#raft.lastIndex + 1, nowMs })
-      const answer = runCommand(draft, command, { random: this.#random })
+      const answer = runCommand(draft, command, {
+        random: this.#random,
+        hasQuorumWithout: (id) => this.#hasQuorumWithout(id),
+      })
       const changes = draft.changes()
       if (changes.length === 0) {
         if (requestId !== undefined) this.#effects.push({ type: 'answer', requestId, answer })
@@ -351,6 +397,9 @@ export class ManagerMachine {
     this.#isReady = false
     this.#store.dropProposed()
     this.#wakes.clear()
+    this.#sessions.clear()
+    this.#judgeAtMs = undefined
+    this.#membersAtMs = undefined
     for (const { requestId } of [...this.#waiting.values(), ...this.#queued]) {
       this.#effects.push({ type: 'refuse', requestId, error: noLeader() })
     }
@@ -361,6 +410,14 @@ export class ManagerMachine {
   #becomeReady(nowMs: number): void {
     this.#readyAtIndex = undefined
     this.#isReady = true
+    const watched = this.#store.newest
+      .all('node')
+      .filter((node) => node.status.state === 'ready' || node.status.state === 'unknown')
+      .filter((node) => node.memberId !== this.#raft.id)
+    this.#liveness.begin(
+      watched.map((node) => node.id),
+      nowMs,
+    )
     for (const service of this.#store.newest.all('service')) this.#wake(service.id, nowMs)
     // Tasks whose service is gone are still to be reaped.
     for (const task of this.#store.newest.all('task')) this.#wake(task.serviceId, nowMs)
@@ -379,7 +436,11 @@ export class ManagerMachine {
     if (all.length > 0) {
       this.#effects.push({ type: 'applied', applied: all })
       const listening = (id: NodeId): boolean => this.#sessions.has(id)
-      for (const [nodeId, assignments] of assignmentChanges(all, listening)) {
+      for (const [nodeId, assignments] of assignmentChanges(
+        this.#store.committed,
+        all,
+        listening,
+      )) {
         this.#effects.push({ type: 'assign', nodeId, assignments })
       }
     }
@@ -416,14 +477,68 @@ export class ManagerMachine {
   }
 
   #openSession(event: Extract<ManagerEvent, { type: 'sessionOpened' }>): void {
-    const { nodeId, description, address, nowMs } = event
+    const { nodeId, incarnation, isLocal, description, address, manager, nowMs } = event
+    if (!this.#isReady || this.#store.newest.get('node', nodeId) === undefined) return
     this.#sessions.add(nodeId)
+    if (isLocal) this.#liveness.forget(nodeId)
+    else this.#liveness.open(nodeId, incarnation, nowMs)
     this.#effects.push({
       type: 'assign',
       nodeId,
       assignments: completeAssignments(this.#store.committed, nodeId),
     })
-    this.#runOwn({ type: 'node.describe', id: nodeId, description, address }, nowMs)
+    const { reports } = event
+    if (reports.length > 0) this.#runOwn({ type: 'tasks.report', nodeId, reports }, nowMs)
+    const command = { type: 'node.describe', id: nodeId, description, address } as const
+    this.#runOwn(manager === undefined ? command : { ...command, manager }, nowMs)
+  }
+
+  /** Calls nodes down, or unknown, that were not heard of for too long. */
+  #judge(nowMs: number): void {
+    for (const { nodeId, state, silentMs } of this.#liveness.judge(nowMs)) {
+      this.#note('warn', 'node.silent', { node: nodeId, state, silentMs })
+      if (state === 'down') this.#sessions.delete(nodeId)
+      const message = state === 'down' ? 'heartbeat failure' : 'heartbeat failure of many nodes'
+      this.#runOwn({ type: 'node.state', id: nodeId, state, message }, nowMs)
+    }
+    this.#judgeAtMs = this.#liveness.wakeAtMs(nowMs)
+  }
+
+  #lose(nodeId: NodeId, state: 'down' | 'disconnected', message: string, nowMs: number): void {
+    this.#liveness.forget(nodeId)
+    this.#runOwn({ type: 'node.state', id: nodeId, state, message }, nowMs)
+  }
+
+  /** Brings Raft's membership one step nearer to the nodes' roles. */
+  #reconcileMembers(nowMs: number): void {
+    if (this.#membersAtMs !== undefined && nowMs < this.#membersAtMs) return
+    this.#membersAtMs = undefined
+    const { membership } = this.#raft
+    const step = nextMemberStep(this.#store.committed, { membership, leaderId: this.#raft.id })
+    if (step === undefined) return
+    this.#membersAtMs = nowMs + membersRetryMs
+    this.#follow(
+      step.type === 'transfer'
+        ? this.#raft.step({ type: 'transferRequested' })
+        : this.#raft.step({ type: 'membershipProposed', change: step.change }),
+      nowMs,
+    )
+  }
+
+  /** True if enough managers are heard of for a quorum of what remains without this one. */
+  #hasQuorumWithout(id: NodeId): boolean {
+    const memberId = this.#store.newest.get('node', id)?.memberId
+    const voters = this.#raft.membership.members.filter((member) => member.isVoter)
+    const left = voters.filter((member) => member.id !== memberId)
+    const reachable = left.filter((member) => this.isReachable(member.id))
+    return left.length > 0 && reachable.length >= Math.floor(left.length / 2) + 1
+  }
+
+  /** True for this manager, and for one that has answered lately; only a leader can tell. */
+  isReachable(id: string): boolean {
+    if (id === this.#raft.id) return true
+    const follower = this.#raft.followers.find((each) => each.id === id)
+    return follower !== undefined && follower.heardTicksAgo <= reachableTicks
   }
 
   #note(level: Note['level'], event: string, fields: Note['fields']): void {

@@ -140,6 +140,21 @@ export function begin(driver: Driver, operation: OperationName, nowMs: number): 
   }
 }
 
+const waiting = 'waiting for '
+
+/**
+ * The task cannot go on before these secrets and configs have come, and its status says so. Called
+ * with '' once they have: that error is then taken back.
+ */
+export function waitForFiles(driver: Driver, missing: string): Driver {
+  const { error, ...status } = driver.status
+  if (missing !== '') {
+    const text = `${waiting}${missing}`
+    return error === text ? driver : { ...driver, status: { ...status, error: text } }
+  }
+  return error?.startsWith(waiting) === true ? { ...driver, status } : driver
+}
+
 /** An operation has ended. */
 export function end(driver: Driver, result: OperationResult, nowMs: number): Driver {
   const { operation, ...idle } = driver

@@ -6,9 +6,10 @@ import { unreachable } from '../base/assert.ts'
 import type { TaskId } from '../base/id.ts'
 import type { Note } from '../base/note.ts'
 import type { TaskReport } from '../command/command.ts'
-import type { Assignments } from '../dispatch/protocol.ts'
+import { fileReferences } from '../dispatch/files.ts'
+import type { Assignments, FileId } from '../dispatch/protocol.ts'
 import type { PortProtocol } from '../object/service.ts'
-import { isEnded, stateRank, type Task, type TaskStatus } from '../object/task.ts'
+import { isEnded, stateRank, type Task } from '../object/task.ts'
 import {
   adopt,
   begin,
@@ -25,12 +26,11 @@ import {
   type OperationName,
   type OperationResult,
   reassign,
+  waitForFiles,
 } from './task-driver.ts'
 
 export type WorkerEvent =
   | { readonly type: 'assigned'; readonly nowMs: number; readonly assignments: Assignments }
-  /** The session is open (again): the manager wants to hear everything. */
-  | { readonly type: 'sessionOpened'; readonly nowMs: number }
   /** The engine answers; these are its containers of ours. */
   | {
       readonly type: 'listed'
@@ -61,6 +61,8 @@ export type WorkerEffect =
   | { readonly type: 'run'; readonly operation: OperationName; readonly task: Task }
   | { readonly type: 'removeStray'; readonly taskId: TaskId }
   | { readonly type: 'cancel'; readonly taskId: TaskId }
+  /** The task has ended and will not run again: its secrets and configs are to go. */
+  | { readonly type: 'release'; readonly taskId: TaskId }
   /** `isUrgent`: the manager waits for one of these; else they may wait for company. */
   | { readonly type: 'report'; readonly reports: readonly TaskReport[]; readonly isUrgent: boolean }
   | { readonly type: 'serve'; readonly rows: readonly IngressRow[] }
@@ -80,15 +82,22 @@ export interface IngressRow {
 
 export class WorkerMachine {
   readonly #drivers = new Map<TaskId, Driver>()
+  /** Bytes of the secrets and configs that tasks here need: in memory only. */
+  readonly #files = new Map<FileId, Uint8Array>()
   #isConnected = false
   /** False until a complete assignment has come: before that no container is a stray. */
   #isAssigned = false
   #found: ReadonlyMap<TaskId, ContainerFacts> = new Map()
   #served = ''
 
-  /** Status of each task, as last reported. */
-  statuses(): ReadonlyMap<TaskId, TaskStatus> {
-    return new Map([...this.#drivers].map(([id, driver]) => [id, driver.status]))
+  /** What there is to say of all tasks: a session opens with it. */
+  reports(): readonly TaskReport[] {
+    return [...this.#drivers.values()].map(({ task, status }) => ({ id: task.id, status }))
+  }
+
+  /** The bytes of a secret or config that a task here needs; undefined for any other. */
+  file(id: FileId): Uint8Array | undefined {
+    return this.#files.get(id)
   }
 
   step(event: WorkerEvent): readonly WorkerEffect[] {
@@ -96,10 +105,11 @@ export class WorkerMachine {
     const before = new Map(this.#drivers)
     this.#take(event, effects)
     if (this.#isConnected) this.#advance(event.nowMs, effects)
-    const reports = this.#changed(before, event.type === 'sessionOpened')
+    const reports = this.#changed(before)
     if (reports.length > 0) {
       effects.push({ type: 'report', reports, isUrgent: reports.some(isUrgent) })
     }
+    this.#release(before, effects)
     this.#serve(effects)
     return effects
   }
@@ -108,8 +118,6 @@ export class WorkerMachine {
     switch (event.type) {
       case 'assigned':
         this.#assign(event.assignments, event.nowMs, effects)
-        return
-      case 'sessionOpened':
         return
       case 'listed':
         this.#isConnected = true
@@ -144,6 +152,7 @@ export class WorkerMachine {
   }
 
   #assign(assignments: Assignments, nowMs: number, effects: WorkerEffect[]): void {
+    this.#takeFiles(assignments)
     const named = new Set<TaskId>()
     for (const task of assignments.tasks) {
       named.add(task.id)
@@ -165,6 +174,20 @@ export class WorkerMachine {
     }
   }
 
+  #takeFiles({ isComplete, files, removedFiles }: Assignments): void {
+    if (isComplete) this.#files.clear()
+    for (const id of removedFiles) this.#files.delete(id)
+    for (const { id, data } of files) this.#files.set(id, data)
+  }
+
+  /** What the task refers to and has not come: "secret tls, config nginx.conf". */
+  #missingFiles(task: Task): string {
+    return fileReferences(task.spec)
+      .filter(({ id }) => !this.#files.has(id))
+      .map(({ name }) => name)
+      .join(', ')
+  }
+
   /** Containers of ours that no manager wants: what a crash or a lost session left behind. */
   #removeStrays(effects: WorkerEffect[]): void {
     if (!this.#isAssigned) return
@@ -184,7 +207,12 @@ export class WorkerMachine {
           effects.push({ type: 'cancel', taskId: driver.task.id })
           break
         case 'run':
-          this.#set(begin(driver, step.operation, nowMs))
+          if (step.operation === 'prepare' || step.operation === 'start') {
+            const missing = this.#missingFiles(driver.task)
+            this.#set(waitForFiles(driver, missing))
+            if (missing !== '') break
+          }
+          this.#update(driver.task.id, (ready) => begin(ready, step.operation, nowMs))
           effects.push({ type: 'run', operation: step.operation, task: driver.task })
           break
         default:
@@ -193,12 +221,20 @@ export class WorkerMachine {
     }
   }
 
-  /** Reports for tasks whose status is not what it was; for all of them if asked. */
-  #changed(before: ReadonlyMap<TaskId, Driver>, isAll: boolean): TaskReport[] {
+  /** Reports for tasks whose status is not what it was. */
+  #changed(before: ReadonlyMap<TaskId, Driver>): TaskReport[] {
     return [...this.#drivers.values()]
-      .filter((driver) => isAll || before.get(driver.task.id)?.status !== driver.status)
+      .filter((driver) => before.get(driver.task.id)?.status !== driver.status)
       .filter((driver) => driver.status !== driver.task.status)
       .map((driver) => ({ id: driver.task.id, status: driver.status }))
+  }
+
+  #release(before: ReadonlyMap<TaskId, Driver>, effects: WorkerEffect[]): void {
+    for (const { task, status } of this.#drivers.values()) {
+      if (!isEnded(status.state) || fileReferences(task.spec).length === 0) continue
+      const was = before.get(task.id)?.status.state
+      if (was === undefined || !isEnded(was)) effects.push({ type: 'release', taskId: task.id })
+    }
   }
 
   #serve(effects: WorkerEffect[]): void {

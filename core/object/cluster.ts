@@ -46,6 +46,8 @@ export interface Cluster extends Meta<ClusterId> {
   readonly spec: ClusterSpec
   readonly joinSecrets: JoinSecrets
   readonly key: ClusterKey
+  /** 32 bytes under which managers seal their keys; absent while they do not lock. */
+  readonly unlockKey?: Uint8Array
   /** CIDRs that networks are cut from. */
   readonly defaultAddressPool: readonly string[]
   /** Prefix length of a network cut from the pool. */

@@ -73,11 +73,23 @@ export interface ManagerStatus {
   readonly address: string
 }
 
+/** X25519 public keys, 32 bytes each: what a node is known by, whatever its address. */
+export interface NodeKeys {
+  readonly worker: Uint8Array
+  /** Its other half, once it is to be a manager; sealed on its disk when managers lock. */
+  readonly manager?: Uint8Array
+}
+
 export interface Node extends Meta<NodeId> {
   readonly kind: 'node'
   readonly spec: NodeSpec
+  readonly keys: NodeKeys
+  /** Grows with every demotion: older keys and members of this node count no more. */
+  readonly generation: number
   readonly description?: NodeDescription
   readonly status: NodeStatus
   /** host:port where this manager is reached; absent on workers. */
   readonly managerAddress?: string
+  /** Its id in Raft. A node that is demoted and promoted again comes back as another member. */
+  readonly memberId?: string
 }

@@ -8,7 +8,7 @@ import type { Entry, Epoch, HardState, MemberId, Membership, Restored } from './
 
 function hardState(epoch: Epoch, term: number, commit: number): HardState {
   const incarnation = { counter: 0, nonce: 0 }
-  return { term, votedFor: undefined, commit, epoch, incarnation, seen: {} }
+  return { term, votedFor: undefined, commit, epoch, incarnation, starts: [], seen: {} }
 }
 
 /** A new cluster. Founders of several members must all start from the very same arguments. */

@@ -1,26 +1,29 @@
 // Who may talk to us: members of our epoch, in their newest incarnation, not removed.
 //
-// Each start of a member raises a durable counter and draws a nonce. Peers write down the highest
-// they saw, before they act on anything that it says, and refuse the rest: so a wiped disk, a
-// restored image, or the twin of a copied disk cannot vote with a memory that it lost.
+// Each start of a member raises a durable counter and draws a nonce. Peers write down the newest
+// they saw, before they act on anything that it says. A newer start is believed only if it can name
+// the one they know among its predecessors; a fork of that history is a wiped disk, a restored
+// image or the twin of a copied disk, which must not vote with a memory that it lost.
 
 import { appendNoop } from './leader.ts'
 import {
   isMember,
   isSameStart,
+  lostIncarnation,
   membershipAt,
   mergeSeen,
   note,
+  noteSeen,
   type RaftState,
   send,
   stop,
 } from './state.ts'
-import type { MemberId, Message, Refused } from './types.ts'
+import type { Incarnation, MemberId, Message, Refused } from './types.ts'
 
 /** True if the message may be acted on now. If not it was answered, put off or dropped. */
 export function admit(state: RaftState, from: MemberId, message: Message): boolean {
   if (message.type === 'refused') {
-    onRefused(state, message)
+    onRefused(state, from, message)
     return false
   }
   if (message.epoch !== state.epoch.id) {
@@ -31,25 +34,45 @@ export function admit(state: RaftState, from: MemberId, message: Message): boole
     refuseSender(state, from, message, 'removed')
     return false
   }
-  const known = state.seen[from]
-  if (known === undefined || !isSameStart(known, message.incarnation)) {
-    const before = state.seen
-    mergeSeen(state, { [from]: message.incarnation })
-    if (state.leader !== undefined && state.seen !== before) appendNoop(state)
-    const now = state.seen[from]
-    if (now === undefined || !isSameStart(now, message.incarnation)) {
-      refuseSender(state, from, message, 'outdated')
-      return false
-    }
-    // The new start is written down first; then what it said is read.
-    state.deferred.set(from, [message])
-    state.out.introduced.push(from)
-    return false
-  }
+  if (!isKnownStart(state, from, message)) return false
   const waiting = state.deferred.get(from)
   if (waiting === undefined) return true
   if (waiting.length < state.config.limits.deferredMax) waiting.push(message)
   return false
+}
+
+/** True if the message is of the start that we know, and have written down. */
+function isKnownStart(state: RaftState, from: MemberId, message: Message): boolean {
+  const known = state.seen[from]
+  const { incarnation } = message
+  if (known !== undefined && isSameStart(known, incarnation)) return true
+  const before = state.seen
+  if (known === undefined || isDescendant(known, message)) {
+    mergeSeen(state, { [from]: incarnation })
+    // The new start is written down first; then what it said is read.
+    state.deferred.set(from, [message])
+    state.out.introduced.push(from)
+  } else if (message.incarnation.counter > known.counter && message.type !== 'introduction') {
+    refuseSender(state, from, message, 'unknown')
+  } else {
+    // A fork of its history is a copied, wiped or rewound disk; a lower start may be an old letter.
+    if (incarnation.counter >= known.counter) noteSeen(state, from, lostIncarnation)
+    refuseSender(state, from, message, 'outdated')
+  }
+  if (state.leader !== undefined && state.seen !== before) appendNoop(state)
+  return false
+}
+
+/** True if the sender can name the start that we know at its place in its own history. */
+function isDescendant(known: Incarnation, message: Message): boolean {
+  if (message.type !== 'introduction') return false
+  const distance = message.incarnation.counter - known.counter
+  return distance >= 1 && message.starts[distance - 1] === known.nonce
+}
+
+/** Tells a peer of which starts ours is the successor. */
+export function introduce(state: RaftState, to: MemberId): void {
+  send(state, to, { type: 'introduction', starts: state.starts })
 }
 
 function isRemoved(state: RaftState, id: MemberId): boolean {
@@ -72,8 +95,12 @@ function refuseSender(
 }
 
 /** Somebody does not take us for what we think we are. */
-function onRefused(state: RaftState, message: Refused): void {
+function onRefused(state: RaftState, from: MemberId, message: Refused): void {
   if (!isSameStart(message.about, state.incarnation)) return
+  if (message.reason === 'unknown') {
+    introduce(state, from)
+    return
+  }
   if (message.reason === 'epoch') {
     const { epochHere } = message
     if (epochHere.parent !== state.epoch.id || state.isSupersededTold) return

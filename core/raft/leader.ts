@@ -92,6 +92,12 @@ export function isRecentlyHeard(state: RaftState, id: MemberId): boolean {
   return progress !== undefined && state.now - progress.heardAt < state.electionTicks
 }
 
+/** Recently heard indeed, not only given the grace of a new leader: it can be counted on. */
+export function isAnswering(state: RaftState, id: MemberId): boolean {
+  if (!isRecentlyHeard(state, id)) return false
+  return id === state.id || state.leader?.progress.get(id)?.hasAnswered === true
+}
+
 /** Time passes for a leader: is there still a quorum, is the disk well, is a heartbeat due? */
 export function tickLeader(state: RaftState): void {
   const leader = leaderOf(state)
@@ -118,11 +124,12 @@ function adaptElectionTicks(state: RaftState): void {
   let slowest = 0
   for (const progress of leaderOf(state).progress.values()) {
     if (!isVoter(membershipOf(state), progress.id) || !isRecentlyHeard(state, progress.id)) continue
-    slowest = Math.max(slowest, progress.roundTripTicks)
+    slowest = Math.max(slowest, progress.roundTripTicks ?? 0)
   }
   const { electionTicks, limits } = state.config
   const stretched = Math.min(Math.ceil(10 * slowest), electionTicks * limits.electionStretchMax)
-  state.electionTicks = Math.max(electionTicks, stretched)
+  // Down again only slowly: a new leader has measured little, and its predecessor knew better.
+  state.electionTicks = Math.max(electionTicks, stretched, Math.floor(0.95 * state.electionTicks))
 }
 
 /** One round: every answer to it says that the sender still took us for the leader. */
@@ -166,6 +173,7 @@ export function sendAppends(state: RaftState, progress: Progress): void {
 
 /** Sends one append from `next` on; false if a snapshot must take its place. */
 function sendAppend(state: RaftState, progress: Progress, isEmpty: boolean): boolean {
+  assert(progress.next > progress.match, `next of ${progress.id} is above its match`)
   const prevIndex = progress.next - 1
   const prevTerm = termAt(state.log, prevIndex)
   if (prevTerm === undefined) {
@@ -192,7 +200,9 @@ export function heardFollower(
 ): Progress | undefined {
   if (state.leader === undefined || term !== state.term) return undefined
   const progress = state.leader.progress.get(from)
-  if (progress !== undefined) progress.heardAt = state.now
+  if (progress === undefined) return undefined
+  progress.heardAt = state.now
+  progress.hasAnswered = true
   return progress
 }
 

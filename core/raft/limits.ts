@@ -26,6 +26,8 @@ export interface RaftLimits {
   readonly promoteEntriesBehindMax: number
   /** Messages of a member whose new incarnation is still being written down. */
   readonly deferredMax: number
+  /** Earlier starts that a member can name when it introduces itself. */
+  readonly startsKept: number
   /** The election time-out grows to at most this many times the configured one. */
   readonly electionStretchMax: number
 }
@@ -46,6 +48,7 @@ export const raftLimits: RaftLimits = {
   removedKept: 256,
   promoteEntriesBehindMax: 200,
   deferredMax: 64,
+  startsKept: 64,
   electionStretchMax: 10,
 }
 

@@ -30,6 +30,8 @@ export interface Progress {
   transfer: Transfer | undefined
   /** When it was last heard, in the leader's ticks. */
   heardAt: number
+  /** It has answered this leader at all; until then `heardAt` is only the grace of a new one. */
+  hasAnswered: boolean
   /** The newest heartbeat round that it answered, and the newest that was sent. */
   roundAcked: number
   roundSent: number
@@ -37,8 +39,8 @@ export interface Progress {
   matchAtRound: number
   /** `match` at the last heartbeat answer: no movement since means that an append was lost. */
   matchAtReply: number
-  /** Smoothed round trip. */
-  roundTripTicks: number
+  /** Smoothed round trip; undefined before the first answer. */
+  roundTripTicks: number | undefined
 }
 
 export function makeProgress(id: MemberId, next: number, now: number): Progress {
@@ -52,11 +54,12 @@ export function makeProgress(id: MemberId, next: number, now: number): Progress 
     inflightBytes: 0,
     transfer: undefined,
     heardAt: now,
+    hasAnswered: false,
     roundAcked: 0,
     roundSent: 0,
     matchAtRound: 0,
     matchAtReply: 0,
-    roundTripTicks: 0,
+    roundTripTicks: undefined,
   }
 }
 
@@ -112,5 +115,6 @@ export function acknowledge(progress: Progress, match: number): boolean {
 
 /** A new sample of the round trip, smoothed by an eighth; a single late letter does not rule. */
 export function noteRoundTrip(progress: Progress, sampleTicks: number): void {
+  if (progress.roundTripTicks === undefined) progress.roundTripTicks = sampleTicks
   progress.roundTripTicks += (sampleTicks - progress.roundTripTicks) / 8
 }

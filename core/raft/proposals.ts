@@ -1,7 +1,7 @@
 // What a leader is asked to do by its host: append entries, change the membership, hand over.
 
 import { present } from '../base/assert.ts'
-import { isRecentlyHeard, leaderOf, sendAppends, syncProgress } from './leader.ts'
+import { isAnswering, leaderOf, sendAppends, syncProgress } from './leader.ts'
 import { lastIndex } from './log.ts'
 import {
   changeMembership,
@@ -93,8 +93,12 @@ export function proposeMembership(state: RaftState, change: MembershipChange): v
   const { limits } = state.config
   const { progress } = leaderOf(state)
   const next = changeMembership(membershipOf(state), change, {
-    isReachable: (id) => isRecentlyHeard(state, id),
-    entriesBehind: (id) => lastIndex(state.log) - (progress.get(id)?.match ?? 0),
+    isReachable: (id) => isAnswering(state, id),
+    entriesBehind: (id) => {
+      // A learner that has acknowledged nothing may have no log at all, and would never vote.
+      const match = progress.get(id)?.match ?? 0
+      return match === 0 ? Number.POSITIVE_INFINITY : lastIndex(state.log) - match
+    },
     entriesBehindMax: limits.promoteEntriesBehindMax,
     membersMax: limits.membersMax,
     removedKept: limits.removedKept,
@@ -127,7 +131,7 @@ function judgeChange(state: RaftState): Why | undefined {
 
 /** True if the other voters that answer would do without us. */
 export function hasQuorumOfOthers(state: RaftState): boolean {
-  const isThere = (id: MemberId): boolean => id !== state.id && isRecentlyHeard(state, id)
+  const isThere = (id: MemberId): boolean => id !== state.id && isAnswering(state, id)
   return hasQuorum(membershipOf(state), isThere)
 }
 
@@ -146,7 +150,7 @@ export function startTransfer(state: RaftState, to: MemberId | undefined): void 
   }
   if (to === state.id) return
   const target = to ?? bestSuccessor(state)
-  if (target === undefined || !isRecentlyHeard(state, target)) {
+  if (target === undefined || !isAnswering(state, target)) {
     const text = `of ${voterCount(membershipOf(state))} voters (majority ${quorumOf(membershipOf(state))}) none that answers can take over`
     refuseIt({ reason: 'nobody-to-take-over', text })
     return
@@ -159,7 +163,7 @@ export function startTransfer(state: RaftState, to: MemberId | undefined): void 
 function bestSuccessor(state: RaftState): MemberId | undefined {
   let best: { id: MemberId; match: number } | undefined
   for (const { id, match } of leaderOf(state).progress.values()) {
-    if (!isVoter(membershipOf(state), id) || !isRecentlyHeard(state, id)) continue
+    if (!isVoter(membershipOf(state), id) || !isAnswering(state, id)) continue
     if (best === undefined || match > best.match) best = { id, match }
   }
   return best?.id

@@ -16,7 +16,7 @@ import {
   onVoteReply,
 } from './election.ts'
 import { followLeader, onAppend, onCommit, onHeartbeat } from './follower.ts'
-import { admit } from './identity.ts'
+import { admit, introduce } from './identity.ts'
 import {
   maybeCommit,
   onAppendRefusal,
@@ -68,7 +68,7 @@ import type {
 export function createRaft(config: RaftConfig, restored: Restored): Raft {
   const state = makeState(config, restored)
   return {
-    step: (event) => step(state, event),
+    step: (event, elapsedTicks = 0) => step(state, event, elapsedTicks),
     id: config.id,
     get role() {
       return state.role
@@ -126,16 +126,20 @@ function makeState(config: RaftConfig, restored: Restored): RaftState {
   assert(config.heartbeatTicks >= 1, 'a heartbeat takes at least 1 tick')
   assert(config.electionTicks > config.heartbeatTicks, 'an election takes longer than a heartbeat')
   const { hardState, snapshot } = restored
+  // A snapshot may be ahead of the durable state in this too.
+  const term = Math.max(hardState.term, snapshot?.term ?? 0)
   const state: RaftState = {
     config,
     id: config.id,
     isStarted: false,
     startOperation: undefined,
     restoredCommit: hardState.commit,
-    term: hardState.term,
-    votedFor: hardState.votedFor,
+    isLogStale: isLogStale(restored),
+    term,
+    votedFor: term > hardState.term ? undefined : hardState.votedFor,
     epoch: hardState.epoch,
     incarnation: hardState.incarnation,
+    starts: hardState.starts,
     seen: hardState.seen,
     log: restoreLog(restored),
     commit: snapshot?.index ?? 0,
@@ -157,7 +161,7 @@ function makeState(config: RaftConfig, restored: Restored): RaftState {
     campaignsLost: 0,
     votes: new Map(),
     leader: undefined,
-    told: { role: 'follower', term: hardState.term, leaderId: undefined },
+    told: { role: 'follower', term, leaderId: undefined },
     isSupersededTold: false,
     out: emptyOut(),
   }
@@ -169,33 +173,45 @@ function makeState(config: RaftConfig, restored: Restored): RaftState {
 function restoreLog(restored: Restored): Log {
   const { hardState, snapshot, entries } = restored
   const first = entries[0]
-  const last = entries.at(-1)?.index ?? snapshot?.index ?? 0
-  if (last < hardState.commit || last < (snapshot?.index ?? 0)) {
+  const last = entries.at(-1)?.index ?? 0
+  if (Math.max(last, snapshot?.index ?? 0) < hardState.commit) {
     const text =
       `the log ends at entry ${last}, but entry ${hardState.commit} was committed: the disk has ` +
       'lost entries. Remove this member and join it anew'
     throw new CodedError('damaged-data', text, { detail: { last, commit: hardState.commit } })
   }
-  if (first === undefined || first.index === 1) {
-    return makeLog(snapshot !== undefined && first === undefined ? snapshot : zero, entries)
-  }
+  if (snapshot !== undefined && isLogStale(restored)) return makeLog(snapshot, [])
+  if (first === undefined || first.index === 1) return makeLog(zero, entries)
   assert(snapshot !== undefined, `entry 1 is there, or a snapshot, before entry ${first.index}`)
   if (first.index > snapshot.index) return makeLog(snapshot, entries)
   // The term before the first entry is unknown, so that entry itself becomes the base.
   return makeLog(first, entries.slice(1))
 }
 
+/**
+ * True if the stored log ends before the stored snapshot, or has another entry where it stands. A
+ * snapshot may be ahead of the log that was durable: others had made its entries durable.
+ */
+function isLogStale({ snapshot, entries }: Restored): boolean {
+  if (snapshot === undefined) return false
+  const first = entries[0]
+  if (first === undefined) return true
+  if (first.index > snapshot.index) return false
+  return entries[snapshot.index - first.index]?.term !== snapshot.term
+}
+
 const zero = { index: 0, term: 0 }
 
 /** Finds in the restored log what stands there beside data. */
 function readLog(state: RaftState, restored: Restored): void {
-  const { snapshot, entries, hardState } = restored
+  const { snapshot } = restored
   if (snapshot !== undefined) {
     const { membershipIndex: index, membership } = snapshot
     state.memberships.push({ index, membership })
   }
-  for (const entry of entries) {
-    assert(entry.term <= hardState.term, `entry ${entry.index} is of no later term than the state`)
+  // Of the log that is kept, not of the one that was stored: a stale one may hold anything.
+  for (const entry of state.log.entries) {
+    assert(entry.term <= state.term, `entry ${entry.index} is of no later term than the state`)
     if (snapshot !== undefined && entry.index <= snapshot.index) continue
     if (entry.type === 'config') {
       state.memberships.push({ index: entry.index, membership: entry.data })
@@ -206,7 +222,8 @@ function readLog(state: RaftState, restored: Restored): void {
   state.durableIndex = lastIndex(state.log)
 }
 
-function step(state: RaftState, event: RaftEvent): RaftUpdate {
+function step(state: RaftState, event: RaftEvent, elapsedTicks: number): RaftUpdate {
+  state.now += elapsedTicks
   state.out = emptyOut()
   if (event.type === 'started') start(state)
   else if (!state.isStarted || state.role === 'stopped') idle(state, event)
@@ -221,21 +238,27 @@ function step(state: RaftState, event: RaftEvent): RaftUpdate {
 /** Raises the incarnation; until that is durable nothing is sent and nothing is read. */
 function start(state: RaftState): void {
   assert(state.startOperation === undefined, 'a member starts once')
-  const { incarnation, config } = state
+  const { incarnation, config, starts } = state
+  if (incarnation.counter > 0) {
+    state.starts = [incarnation.nonce, ...starts].slice(0, config.limits.startsKept)
+  }
   state.incarnation = { counter: incarnation.counter + 1, nonce: config.random.uint32() }
   state.out.isHardStateDirty = true
   state.startOperation = state.operationNext
+  // The stored log must not keep what raft does not: its next entry would leave a gap.
+  if (state.isLogStale) state.out.install = state.snapshot
   // What was known to be committed can be shown again before any leader is heard.
   commitTo(state, Math.max(state.commit, state.restoredCommit))
   note(state, 'raft.started', { incarnation: state.incarnation.counter })
 }
 
-/** Before the start and after the end only the disk is listened to, and requests are refused. */
+/** Before the start and after the end only the own host is listened to, and requests are refused. */
 function idle(state: RaftState, event: RaftEvent): void {
   if (event.type === 'persisted') persisted(state, event.operation)
   else if (event.type === 'ticked') state.now += event.ticks
   else if (event.type === 'diskFull') state.isDiskFull = true
   else if (event.type === 'diskFreed') state.isDiskFull = false
+  else if (event.type === 'snapshotTaken') onSnapshotTaken(state, event.snapshot)
   else if (event.type === 'proposed') refuseEverything(state, 'proposal')
   else if (event.type === 'readRequested') refuseEverything(state, 'read', event.context)
   else if (event.type === 'membershipProposed') refuseEverything(state, 'membership')
@@ -330,6 +353,7 @@ function receive(state: RaftState, from: MemberId, message: Message): void {
     case 'termNotice':
       isCurrent(state, message)
       return
+    case 'introduction':
     case 'refused':
       return
     default:
@@ -381,6 +405,7 @@ function isStillSeen(state: RaftState, from: MemberId, message: Message): boolea
 function becomeStarted(state: RaftState): void {
   state.isStarted = true
   resetElectionTimer(state)
+  for (const { id } of membershipOf(state).members) if (id !== state.id) introduce(state, id)
   // The only voter has nobody to wait for.
   const isAlone = hasQuorum(membershipOf(state), (id) => id === state.id)
   if (isAlone && mayCampaign(state)) state.electionAt = state.now

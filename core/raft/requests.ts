@@ -41,5 +41,10 @@ export function trimRequests(requests: Requests, commit: number, kept: number): 
 
 /** What stands in a snapshot at `index`. */
 export function requestsUpTo(requests: Requests, index: number): readonly Placed[] {
-  return [...requests.places.values()].filter((placed) => placed.index <= index)
+  const places: Placed[] = []
+  for (const placed of requests.places.values()) {
+    if (placed.index > index) break
+    places.push(placed)
+  }
+  return places
 }

@@ -91,10 +91,13 @@ export interface RaftState {
   startOperation: number | undefined
   /** The commit index that the disk knew. */
   readonly restoredCommit: number
+  /** The stored snapshot must take the place of the stored log. */
+  readonly isLogStale: boolean
   term: number
   votedFor: MemberId | undefined
   readonly epoch: Epoch
   incarnation: Incarnation
+  starts: readonly number[]
   seen: Incarnations
   readonly log: Log
   commit: number
@@ -358,8 +361,8 @@ export function isMember(state: RaftState, id: MemberId): boolean {
 }
 
 export function hardStateOf(state: RaftState): HardState {
-  const { term, votedFor, commit, epoch, incarnation, seen } = state
-  return { term, votedFor, commit, epoch, incarnation, seen }
+  const { term, votedFor, commit, epoch, incarnation, starts, seen } = state
+  return { term, votedFor, commit, epoch, incarnation, starts, seen }
 }
 
 /** Ends a step: makes its storage operation, if any, and returns the update. */

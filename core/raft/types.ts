@@ -84,6 +84,8 @@ export interface HardState {
   readonly commit: number
   readonly epoch: Epoch
   readonly incarnation: Incarnation
+  /** Nonces of earlier starts, newest first, bounded by `limits.startsKept`. */
+  readonly starts: readonly number[]
   /** The highest incarnation seen of each peer; lower ones are refused. */
   readonly seen: Incarnations
 }
@@ -132,7 +134,10 @@ export interface StorageOperation {
   readonly entries?: readonly Entry[]
   /** A piece of a snapshot on its way in: to be staged aside at `offset`; offset 0 starts afresh. */
   readonly chunk?: SnapshotPiece
-  /** The staged snapshot is complete: it takes the place of the whole stored log. */
+  /**
+   * This snapshot, now completely staged, takes the place of the whole stored log. In the operation
+   * of `started` it is one that is stored already: only the log goes, because it ends before it.
+   */
   readonly install?: Snapshot
   /** Entries up to this index are no longer needed: a snapshot that covers them is durable. */
   readonly compactTo?: number
@@ -244,10 +249,16 @@ export interface TimeoutNow extends Header {
 export interface TermNotice extends Header {
   readonly type: 'termNotice'
 }
+/** A new start names the ones before it, so that peers see whether it descends from the one they know. */
+export interface Introduction extends Header {
+  readonly type: 'introduction'
+  readonly starts: readonly number[]
+}
 /** `about` is the incarnation that is refused, so that an old letter cannot stop a new start. */
 export interface Refused extends Header {
   readonly type: 'refused'
-  readonly reason: 'epoch' | 'outdated' | 'removed'
+  /** `unknown`: introduce yourself first. The others are final for the receiver. */
+  readonly reason: 'epoch' | 'outdated' | 'removed' | 'unknown'
   readonly about: Incarnation
   readonly epochHere: Epoch
 }
@@ -266,6 +277,7 @@ export type Message =
   | SnapshotChunkReply
   | TimeoutNow
   | TermNotice
+  | Introduction
   | Refused
 
 export type MembershipChange =
@@ -396,7 +408,11 @@ export interface FollowerStatus {
 
 /** The machine. Its state is its own; what can be read of it is here. */
 export interface Raft {
-  readonly step: (event: RaftEvent) => RaftUpdate
+  /**
+   * `elapsedTicks` passed since the last step, for an event other than `ticked`: it keeps what
+   * raft measures exact. Timers are looked at by `ticked` alone.
+   */
+  readonly step: (event: RaftEvent, elapsedTicks?: number) => RaftUpdate
   readonly id: MemberId
   readonly role: Role
   readonly term: number

@@ -50,6 +50,7 @@ export function takenPorts(usage: NodeUsage): readonly PortConfig[] {
 
 function isPresent(task: Task): boolean {
   return (
+    task.status.state !== 'pending' &&
     !isEnded(task.status.state) &&
     (task.desiredState === 'running' || task.desiredState === 'ready')
   )

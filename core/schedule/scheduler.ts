@@ -7,10 +7,10 @@ import type { Draft } from '../store/draft.ts'
 import { filters } from './filters.ts'
 import { forTask, type NodeUsage, tasksOf, usageOf, withTask } from './node-usage.ts'
 
-/** Places the unassigned tasks of the draft, oldest first. */
+/** Places the pending tasks of the draft, oldest first; one that has a node gets that or none. */
 export function scheduleTasks(draft: Draft): void {
   const waiting = draft
-    .unassignedTasks()
+    .pendingTasks()
     .filter((task) => task.desiredState === 'running' || task.desiredState === 'ready')
   if (waiting.length === 0) return
   const usages = new Map<NodeId, NodeUsage>(
@@ -18,7 +18,7 @@ export function scheduleTasks(draft: Draft): void {
   )
   waiting.sort((a, b) => a.createdAtMs - b.createdAtMs || a.slot - b.slot || (a.id < b.id ? -1 : 1))
   for (const task of waiting) {
-    const chosen = chooseNode([...usages.values()], task)
+    const chosen = chooseNode(candidates(usages, task), task)
     if (typeof chosen === 'string') {
       explain(draft, task, chosen)
       continue
@@ -35,6 +35,12 @@ export function scheduleTasks(draft: Draft): void {
     })
     usages.set(chosen.id, withTask(usages.get(chosen.id) as NodeUsage, placed))
   }
+}
+
+function candidates(usages: ReadonlyMap<NodeId, NodeUsage>, task: Task): readonly NodeUsage[] {
+  if (task.nodeId === undefined) return [...usages.values()]
+  const own = usages.get(task.nodeId)
+  return own === undefined ? [] : [own]
 }
 
 /** The best node for the task, or the sentence that says why there is none. */

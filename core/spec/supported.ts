@@ -22,13 +22,6 @@ const rows: readonly Row[] = [
     isAsked: (spec) => spec.task.networks.some(({ target }) => !isNodeLocal(target)),
   },
   {
-    flag: '--mode global',
-    field: 'Mode.Global',
-    sentence:
-      'global services are not available in this version of the agent; use --replicas with --replicas-max-per-node 1',
-    isAsked: (spec) => spec.mode.type === 'global',
-  },
-  {
     flag: '--mode replicated-job',
     field: 'Mode.ReplicatedJob',
     sentence:
@@ -41,18 +34,6 @@ const rows: readonly Row[] = [
     sentence:
       'jobs are not available in this version of the agent; use --replicas with --restart-condition on-failure',
     isAsked: (spec) => spec.mode.type === 'global-job',
-  },
-  {
-    flag: '--secret',
-    field: 'TaskTemplate.ContainerSpec.Secrets',
-    sentence: 'secrets are not available in this version of the agent; remove --secret',
-    isAsked: (spec) => (spec.task.container.secrets ?? []).length > 0,
-  },
-  {
-    flag: '--config',
-    field: 'TaskTemplate.ContainerSpec.Configs',
-    sentence: 'configs are not available in this version of the agent; remove --config',
-    isAsked: (spec) => (spec.task.container.configs ?? []).length > 0,
   },
   {
     flag: '--generic-resource',

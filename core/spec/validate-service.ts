@@ -233,7 +233,25 @@ function* checkReferences(
         )
       }
       nameOf.set(file.name, name)
+      yield* checkOwner(file, { at, what: `${word} ${name}` })
     }
+  }
+}
+
+/** Swarm takes names of users too, and then no task ever starts: only numbers can be meant. */
+function* checkOwner(
+  file: FileTarget,
+  { at, what }: { readonly at: string; readonly what: string },
+): Problems {
+  for (const [field, value] of [
+    ['UID', file.uid],
+    ['GID', file.gid],
+  ] as const) {
+    if (/^\d{1,10}$/.test(value) && Number(value) <= limits.userIdMax) continue
+    yield invalid(
+      `${at}.File.${field}`,
+      `${what}: ${field} ${quote(value)} must be a number from 0 to ${limits.userIdMax}; names of users are not known outside the container`,
+    )
   }
 }
 

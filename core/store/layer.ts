@@ -2,6 +2,7 @@
 // one layer at the bottom; what the leader has proposed lies over it, and a draft over that, as
 // sheets of tracing paper: what is drawn on a higher sheet hides what is under it.
 
+import { unreachable } from '../base/assert.ts'
 import type { ServiceId } from '../base/id.ts'
 import type { ClusterObject, ObjectKind, ObjectOf } from '../object/object.ts'
 import { objectKinds } from '../object/object.ts'
@@ -16,6 +17,9 @@ interface Mark {
 
 type IdSets = Map<string, Set<string>>
 
+/** By what tasks can be found: their service, their node, their state. */
+export type TaskIndex = 'service' | 'node' | 'state'
+
 export class Layer {
   readonly #marks = new Map<ObjectKind, Map<string, Mark>>(
     objectKinds.map((kind) => [kind, new Map()]),
@@ -23,6 +27,7 @@ export class Layer {
   readonly #names = new Map<string, string>()
   readonly #tasksOfService: IdSets = new Map()
   readonly #tasksOfNode: IdSets = new Map()
+  readonly #tasksOfState: IdSets = new Map()
 
   marks(kind: ObjectKind): ReadonlyMap<string, Mark> {
     return this.#table(kind)
@@ -36,8 +41,8 @@ export class Layer {
     return this.#names.get(`${kind}/${name}`)
   }
 
-  taskIds(of: 'service' | 'node', id: string): ReadonlySet<string> | undefined {
-    return (of === 'service' ? this.#tasksOfService : this.#tasksOfNode).get(id)
+  taskIds(of: TaskIndex, id: string): ReadonlySet<string> | undefined {
+    return this.#index(of).get(id)
   }
 
   /** Says that the object is as given from that log index on. */
@@ -49,6 +54,7 @@ export class Layer {
     if (object.kind === 'task') {
       addTo(this.#tasksOfService, object.serviceId, object.id)
       addTo(this.#tasksOfNode, object.nodeId ?? '', object.id)
+      addTo(this.#tasksOfState, object.status.state, object.id)
     }
   }
 
@@ -64,6 +70,19 @@ export class Layer {
     this.#table(kind).delete(id)
   }
 
+  #index(of: TaskIndex): IdSets {
+    switch (of) {
+      case 'service':
+        return this.#tasksOfService
+      case 'node':
+        return this.#tasksOfNode
+      case 'state':
+        return this.#tasksOfState
+      default:
+        return unreachable(of)
+    }
+  }
+
   #table(kind: ObjectKind): Map<string, Mark> {
     return this.#marks.get(kind) as Map<string, Mark>
   }
@@ -75,6 +94,7 @@ export class Layer {
     if (object.kind === 'task') {
       removeFrom(this.#tasksOfService, object.serviceId, object.id)
       removeFrom(this.#tasksOfNode, object.nodeId ?? '', object.id)
+      removeFrom(this.#tasksOfState, object.status.state, object.id)
     }
   }
 }
@@ -104,7 +124,7 @@ export function viewOf(layers: readonly Layer[]): View {
   }
   const all = (kind: ObjectKind): ClusterObject[] =>
     objectsOf(kind, (layer) => layer.marks(kind).keys())
-  const tasks = (of: 'service' | 'node', id: string): readonly Task[] =>
+  const tasks = (of: TaskIndex, id: string): readonly Task[] =>
     objectsOf('task', (layer) => layer.taskIds(of, id) ?? []) as Task[]
   return {
     get: <Kind extends ObjectKind>(kind: Kind, id: string) =>
@@ -122,7 +142,7 @@ export function viewOf(layers: readonly Layer[]): View {
     },
     tasksOfService: (id: ServiceId) => tasks('service', id),
     tasksOfNode: (id) => tasks('node', id),
-    unassignedTasks: () => tasks('node', ''),
+    pendingTasks: () => tasks('state', 'pending'),
     cluster: () => all('cluster')[0] as ObjectOf<'cluster'> | undefined,
     count: (kind) => all(kind).length,
   }

@@ -7,6 +7,7 @@
 import { CodedError } from '../base/error.ts'
 import type { Node } from '../object/node.ts'
 import type { Labels } from '../object/object.ts'
+import type { Config, Secret } from '../object/secret.ts'
 import type { Service } from '../object/service.ts'
 import { type Task, taskName, taskStates } from '../object/task.ts'
 import type { View } from './view.ts'
@@ -158,6 +159,34 @@ export function tasksOf(
   )
 }
 
+/** Filters of GET /secrets. */
+export function secretsOf(view: View, filters: Filters): readonly Secret[] {
+  return filesOf(view.all('secret'), filters)
+}
+
+/** Filters of GET /configs. */
+export function configsOf(view: View, filters: Filters): readonly Config[] {
+  return filesOf(view.all('config'), filters)
+}
+
+/** Whole names, starts of names and starts of ids are alternatives, also to each other. */
+function filesOf<Item extends Secret | Config>(
+  items: readonly Item[],
+  filters: Filters,
+): readonly Item[] {
+  checkFilters(filters, ['names', 'name', 'id', 'label'])
+  const isAsked = (key: string): boolean => (filters.get(key)?.size ?? 0) > 0
+  const isAny = !isAsked('names') && !isAsked('name') && !isAsked('id')
+  return inOrder(items).filter(
+    ({ id, spec }) =>
+      (isAny ||
+        (isAsked('names') && matchesExactly(filters, 'names', spec.name)) ||
+        (isAsked('name') && matchesPrefix(filters, 'name', spec.name)) ||
+        (isAsked('id') && matchesPrefix(filters, 'id', id))) &&
+      matchesLabels(filters, 'label', spec.labels),
+  )
+}
+
 /** Throws bad-request unless each value is one of the words, in any case. */
 function checkWords(filters: Filters, name: string, words: readonly string[]): void {
   for (const value of filters.get(name) ?? []) {
@@ -195,6 +224,20 @@ export function findTask(view: View, reference: string): Task {
   const exact = view.get('task', reference)
   if (exact !== undefined) return exact
   return find({ kind: 'task', reference }, view.all('task'), taskName)
+}
+
+/** The secret of that id, name or start of an id. Throws as findService. */
+export function findSecret(view: View, reference: string): Secret {
+  const exact = view.get('secret', reference)
+  if (exact !== undefined) return exact
+  return find({ kind: 'secret', reference }, view.all('secret'), (secret) => secret.spec.name)
+}
+
+/** The config of that id, name or start of an id. Throws as findService. */
+export function findConfig(view: View, reference: string): Config {
+  const exact = view.get('config', reference)
+  if (exact !== undefined) return exact
+  return find({ kind: 'config', reference }, view.all('config'), (config) => config.spec.name)
 }
 
 /** The id of the network of that id, name or start of an id. Throws as findService. */

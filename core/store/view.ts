@@ -23,8 +23,8 @@ export interface View {
   readonly named: <Kind extends NamedKind>(kind: Kind, name: string) => ObjectOf<Kind> | undefined
   readonly tasksOfService: (id: ServiceId) => readonly Task[]
   readonly tasksOfNode: (id: NodeId) => readonly Task[]
-  /** Tasks that have no node yet. */
-  readonly unassignedTasks: () => readonly Task[]
+  /** Tasks that wait for a node, or for the node they belong to. */
+  readonly pendingTasks: () => readonly Task[]
   /** The cluster object, once there is one. */
   readonly cluster: () => Cluster | undefined
   readonly count: (kind: ObjectKind) => number

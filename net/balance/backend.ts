@@ -16,6 +16,8 @@ export interface BackendAddress {
 export interface Flow {
   /** When bytes last went either way. */
   readonly activeAtMs: () => number
+  /** The client spoke last, so that it may still wait for its answer, however long that takes. */
+  readonly isAwaited: () => boolean
   /** Ends it in good order; called again until it has ended. */
   readonly end: () => void
   /** Ends it at once. */

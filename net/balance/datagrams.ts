@@ -159,6 +159,7 @@ export class UdpPort implements PublishedPort {
     const flow: DatagramFlow = {
       backend,
       activeAtMs: () => activeAtMs,
+      isAwaited: () => false, // A datagram need not be answered.
       received: () => received,
       send,
       end: destroy,

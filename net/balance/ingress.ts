@@ -90,7 +90,7 @@ export interface IngressLimits {
   /** For a client that sent one datagram only. */
   readonly udpOneShotIdleMs: number
   readonly udpFlowsPerPortMax: number
-  /** Silence after which a connection of a draining task is closed. */
+  /** Silence after an answer, after which a connection of a draining task is closed. */
   readonly drainIdleMs: number
 }
 
@@ -210,7 +210,8 @@ class NodeIngress {
       const nowMs = this.#clock.nowMs()
       const isLate = nowMs >= deadlineMs
       for (const flow of open.flatMap((backend) => [...backend.flows])) {
-        if (nowMs - flow.activeAtMs() >= this.#limits.drainIdleMs) flow.end()
+        const isIdle = nowMs - flow.activeAtMs() >= this.#limits.drainIdleMs
+        if (isIdle && !flow.isAwaited()) flow.end()
       }
       if (isLate) return this.#endDatagrams(taskId)
       const leftMs = Math.min(drainLookMs, deadlineMs - nowMs)

@@ -222,6 +222,7 @@ interface RelayOptions {
 /** Carries bytes between two sockets until both have ended. */
 function relay({ client, upstream, backend, clock }: RelayOptions): Flow {
   let activeAtMs = clock.nowMs()
+  let isAwaited = false
   const carry = (from: Socket, to: Socket, count: (bytes: number) => void): void => {
     from.on('data', (chunk: Buffer) => {
       activeAtMs = clock.nowMs()
@@ -240,9 +241,11 @@ function relay({ client, upstream, backend, clock }: RelayOptions): Flow {
     })
   }
   carry(client, upstream, (bytes) => {
+    isAwaited = true
     backend.bytesIn += bytes
   })
   carry(upstream, client, (bytes) => {
+    isAwaited = false
     backend.bytesOut += bytes
   })
   client.setKeepAlive(true, keepAliveMs)
@@ -256,6 +259,7 @@ function relay({ client, upstream, backend, clock }: RelayOptions): Flow {
   let endedAtMs: number | undefined
   return {
     activeAtMs: () => activeAtMs,
+    isAwaited: () => isAwaited,
     end: () => {
       const nowMs = clock.nowMs()
       if (endedAtMs === undefined) both((socket) => socket.end())

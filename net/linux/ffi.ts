@@ -19,6 +19,8 @@ import { CodedError } from '../../core/base/error.ts'
 const signatures = {
   __errno_location: { arguments: [], return: 'pointer' },
   malloc_trim: { arguments: ['uint64'], return: 'int32' },
+  mount: { arguments: ['pointer', 'pointer', 'pointer', 'uint64', 'pointer'], return: 'int32' },
+  umount2: { arguments: ['pointer', 'int32'], return: 'int32' },
   madvise: { arguments: ['pointer', 'uint64', 'int32'], return: 'int32' },
 } as const
 

@@ -64,7 +64,9 @@ export function encode(value: unknown): Uint8Array {
   const packed = packr.pack(value, RESET_BUFFER_MODE)
   // A copy of its own: the scratch buffer is used again, and a short message must not pin it.
   const bytes = new Uint8Array(packed)
-  if (packed.buffer.byteLength > scratchBytesMax) packr.useBuffer(new Uint8Array(scratchBytes))
+  // A Buffer, not a Uint8Array: msgpackr writes long texts by a method that only the former has.
+  if (packed.buffer.byteLength > scratchBytesMax)
+    packr.useBuffer(Buffer.allocUnsafeSlow(scratchBytes))
   return bytes
 }
 

@@ -19,6 +19,8 @@ export class Violation extends Error {
 
 interface Committed {
   readonly term: number
+  /** The term of whoever was the first to know of it. */
+  readonly inTerm: number
   readonly data: unknown
 }
 
@@ -36,7 +38,7 @@ export function makeCheckers(): Checkers {
   return {
     leaders: new Map(),
     entries: new Map(),
-    committed: [{ term: 0, data: undefined }],
+    committed: [{ term: 0, inTerm: 0, data: undefined }],
     requests: new Map(),
     states: [],
     ackedIndex: 0,
@@ -54,8 +56,10 @@ export function checkLeader(checkers: Checkers, raft: Raft): void {
   }
   if (known === raft.id) return
   checkers.leaders.set(raft.term, raft.id)
-  const last = checkers.committed.length - 1
-  for (const index of [last, Math.max(raft.firstIndex, last - 10)]) {
+  // What was committed in later terms is no business of a leader whose votes came late.
+  let last = checkers.committed.length - 1
+  while (last > 0 && (checkers.committed[last]?.inTerm ?? 0) >= raft.term) last--
+  for (const index of [last, Math.min(last, Math.max(raft.firstIndex, last - 10))]) {
     const here = raft.termAt(index)
     const truth = checkers.committed[index]?.term
     if (truth !== undefined && index >= raft.firstIndex - 1 && here !== truth) {
@@ -94,11 +98,8 @@ export function checkCut(
 }
 
 /** Entries that a member hands out as committed. */
-export function checkCommitted(
-  checkers: Checkers,
-  member: string,
-  entries: readonly Entry[],
-): void {
+export function checkCommitted(checkers: Checkers, raft: Raft, entries: readonly Entry[]): void {
+  const member = raft.id
   for (const entry of entries) {
     const known = checkers.committed[entry.index]
     if (known !== undefined) {
@@ -116,7 +117,7 @@ export function checkCommitted(
         `${member} commits ${entry.index} before ${checkers.committed.length}`,
       )
     }
-    checkers.committed.push({ term: entry.term, data: entry.data })
+    checkers.committed.push({ term: entry.term, inTerm: raft.term, data: entry.data })
     if (entry.request === undefined) continue
     const earlier = checkers.requests.get(entry.request)
     if (earlier !== undefined) {

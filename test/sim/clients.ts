@@ -28,7 +28,9 @@ function begin(world: World, client: Client): void {
     value: `${client.number}.${client.count}`,
     beginMs: world.now,
     floor: world.checkers.ackedIndex,
-    attempt: 0,
+    // Attempts of different operations never share a number.
+    attempt: client.count * 10_000,
+    sent: 0,
     tries: 0,
   }
 }
@@ -37,19 +39,22 @@ function attempt(world: World, client: Client): void {
   const { operation } = client
   if (operation === undefined) return
   operation.attempt++
+  operation.sent = operation.attempt
   operation.tries++
   const node = world.nodes[client.guess % world.nodes.length]
-  const number = operation.attempt
-  schedule(world, {
-    kind: 'timeout',
-    at: world.now + timeoutMs,
-    node: client.number,
-    generation: client.count,
-    from: number,
-  })
-  if (node?.raft === undefined || node.pausedUntilMs > world.now) return
-  if (operation.kind === 'write') write(world, node, client)
-  else read(world, node, client)
+  client.deadlineMs = world.now + timeoutMs
+  if (client.timerMs <= world.now) setTimer(world, client)
+  if (node?.raft === undefined) return
+  // Nobody asks a cluster that was given up.
+  if (node.checkers !== world.checkers) return
+  const ask = (): void => {
+    if (client.operation !== operation || operation.attempt !== operation.sent) return
+    if (operation.kind === 'write') write(world, node, client)
+    else read(world, node, client)
+  }
+  if (node.pausedUntilMs <= world.now) ask()
+  // A process that stands still finds the request in its socket when it goes on.
+  else schedule(world, { kind: 'call', at: node.pausedUntilMs, node: node.number, call: ask })
 }
 
 function write(world: World, node: Node, client: Client): void {
@@ -176,9 +181,18 @@ function giveUp(world: World, client: Client): void {
   finish(world, client)
 }
 
-export function timeOut(world: World, client: Client, attemptNumber: number, count: number): void {
-  if (client.count !== count) return
-  retry(world, client.number, attemptNumber, undefined)
+function setTimer(world: World, client: Client): void {
+  client.timerMs = client.deadlineMs
+  schedule(world, { kind: 'timeout', at: client.timerMs, node: client.number })
+}
+
+/** The timer rang. An attempt that began since has more time. */
+export function timeOut(world: World, client: Client): void {
+  const { operation } = client
+  if (operation === undefined) return
+  if (client.deadlineMs > world.now) setTimer(world, client)
+  else if (operation.attempt === operation.sent)
+    retry(world, client.number, operation.attempt, undefined)
 }
 
 /** Operations that have no answer when the run ends. */

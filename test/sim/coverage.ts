@@ -38,13 +38,17 @@ export function addResult(table: Table, result: Result): void {
 
 export function printTable(
   table: Table,
-  options: { readonly first: number; readonly isLong: boolean },
+  options: {
+    readonly first: number
+    readonly isLong: boolean
+    readonly print: (line: string) => void
+  },
 ): void {
   const { user, system } = process.cpuUsage()
   const cpuMinutes = (user + system - table.startedCpuUs) / 60e6
   const hours = table.virtualMs / 3_600_000
   const last = options.first + table.seeds - 1
-  console.log(
+  options.print(
     `seeds ${options.first}-${last}: ${table.seeds} run, ${table.failures} failed, ` +
       `${hours.toFixed(1)} cluster-hours in ${cpuMinutes.toFixed(2)} CPU minutes ` +
       `(${(hours / cpuMinutes).toFixed(1)} per minute), ${table.steps} steps, ${table.acked} writes`,
@@ -52,6 +56,6 @@ export function printTable(
   if (!options.isLong) return
   for (const [event, seeds] of [...table.seedsWith].sort((a, b) => b[1] - a[1])) {
     const share = ((100 * seeds) / table.seeds).toFixed(1).padStart(6)
-    console.log(`${share} %  ${event}`)
+    options.print(`${share} %  ${event}`)
   }
 }

@@ -63,7 +63,8 @@ export function applyOperation(disk: Disk, image: Image, operation: StorageOpera
   let entries = image.entries
   if (operation.install !== undefined) {
     const snapshot = operation.install
-    file = { snapshot, text: disk.staged.get(snapshot.id) ?? '' }
+    const text = disk.staged.get(snapshot.id) ?? file?.text ?? ''
+    file = { snapshot, text }
     baseIndex = snapshot.index
     entries = []
   }

@@ -4,6 +4,7 @@
 // what it acknowledged. Faults that break that promise (wipe, rewind, flip) strike only where the
 // thesis allows it: a minority is lost, and the others have written down who that was.
 
+import { joinState } from '../../core/raft/birth.ts'
 import type { MembershipChange } from '../../core/raft/types.ts'
 import { copyImage, type Image } from './disk.ts'
 import { startSync, takeSnapshot } from './host.ts'
@@ -23,13 +24,14 @@ import {
 export function leaderNode(world: World): Node | undefined {
   let best: Node | undefined
   for (const node of world.nodes) {
-    if (node.raft?.role !== 'leader') continue
+    if (node.raft?.role !== 'leader' || node.checkers !== world.checkers) continue
     if (best?.raft === undefined || node.raft.term > best.raft.term) best = node
   }
   return best
 }
 
-function resolve(world: World, who: Target): Node | undefined {
+function resolve(world: World, who: Target, self: number): Node | undefined {
+  if (who === 'self') return world.nodes[self]
   if (who === 'leader') return leaderNode(world) ?? world.nodes[0]
   return world.nodes[who % world.nodes.length]
 }
@@ -44,25 +46,26 @@ export function armFaults(world: World, faults: readonly Fault[]): void {
         kind: 'call',
         at: fault.atMs,
         node: 0,
-        call: () => strike(world, fault.action),
+        call: () => strike(world, fault.action, 0),
       })
     }
   }
   if (triggered.length === 0) return
   const names = new Set(triggered.map((fault) => fault.after?.event))
-  world.onEvent = (event) => {
+  for (const name of names) if (name?.startsWith('post.')) world.watchedPosts.add(name.slice(5))
+  world.onEvent = (event, node) => {
     if (world.isHealed || !names.has(event)) return
     const nth = (seen.get(event) ?? 0) + 1
     seen.set(event, nth)
     for (const { after, action } of triggered) {
       if (after?.event !== event || after.nth !== nth) continue
       const at = world.now + after.delayMs
-      schedule(world, { kind: 'call', at, node: 0, call: () => strike(world, action) })
+      schedule(world, { kind: 'call', at, node: 0, call: () => strike(world, action, node) })
     }
   }
 }
 
-function strike(world: World, action: Action): void {
+function strike(world: World, action: Action, self: number): void {
   if (world.isHealed) return
   world.trace?.(`${world.now.toFixed(2)} --- ${JSON.stringify(action)}`)
   count(world, `fault.${action.do}`, 0)
@@ -80,7 +83,7 @@ function strike(world: World, action: Action): void {
       })
       return
     default: {
-      const node = resolve(world, action.who)
+      const node = resolve(world, action.who, self)
       if (node !== undefined) strikeNode(world, node, action)
     }
   }
@@ -204,7 +207,12 @@ function mayLose(world: World, node: Node): boolean {
     for (const each of other.disk.image.file?.snapshot.membership.members ?? []) voters.add(each.id)
   }
   if (world.nodes.some((other) => other.isLost && voters.has(other.id))) return false
-  if (raft.membership.members.filter((member) => member.isVoter).length < 3) return false
+  const votersOf = (each: Node): string => {
+    const members = each.raft?.membership.members ?? []
+    return members.flatMap((member) => (member.isVoter ? [member.id] : [])).join()
+  }
+  if (votersOf(node).split(',').length < 3) return false
+  if (others.some((other) => votersOf(other) !== votersOf(node))) return false
   const { counter, nonce } = raft.incarnation
   return others.every((other) => {
     if (other.raft === undefined) return false
@@ -216,7 +224,11 @@ function mayLose(world: World, node: Node): boolean {
 function loseDisk(world: World, node: Node, how: 'wipe' | 'rewind' | 'flip', where = 0): void {
   const { disk } = node
   if (!mayLose(world, node)) return
-  if (how === 'rewind' && disk.backup === undefined) return
+  // A backup of the same start cannot be told from a crash, but by a leader that has its
+  // acknowledgements; the promise is only for backups from before the last start.
+  const { backup } = disk
+  const present = node.raft?.incarnation.counter ?? 0
+  if (how === 'rewind' && (backup?.hardState.incarnation.counter ?? present) >= present) return
   crashNode(world, node, 1)
   disk.ghost = disk.image
   node.isLost = true
@@ -230,9 +242,8 @@ function loseDisk(world: World, node: Node, how: 'wipe' | 'rewind' | 'flip', whe
 }
 
 function blank(world: World): Image {
-  const incarnation = { counter: 0, nonce: 0 }
   const { epoch } = world
-  const hardState = { term: 0, votedFor: undefined, commit: 0, epoch, incarnation, seen: {} }
+  const hardState = joinState(epoch).hardState
   return { hardState, commit: 0, file: undefined, baseIndex: 0, entries: [] }
 }
 
@@ -244,12 +255,15 @@ function damage(world: World, node: Node, _where: number): void {
 function changeMembers(world: World, node: Node, kind: ChangeKind): void {
   const { raft } = node
   if (raft === undefined || raft.role !== 'leader') return
+  // An operator replaces what is lost before anything else.
+  const isLost = (id: string): boolean => world.nodes[world.numberOf.get(id) ?? -1]?.isLost ?? false
+  if (kind !== 'grow' && raft.membership.members.some((member) => isLost(member.id))) return
   const { members } = raft.membership
   const pick = (isVoter: boolean): string | undefined => {
     const those = members.filter((member) => member.isVoter === isVoter)
     return those[world.dice.whole(0, Math.max(0, those.length - 1))]?.id
   }
-  const any = members[world.dice.whole(0, members.length - 1)]?.id ?? raft.id
+  const anyone = members[world.dice.whole(0, members.length - 1)]?.id ?? raft.id
   let change: MembershipChange | undefined
   if (kind === 'grow') {
     const joiner = members.length < 7 ? addJoiner(world) : undefined
@@ -259,9 +273,10 @@ function changeMembers(world: World, node: Node, kind: ChangeKind): void {
   } else if (kind === 'promote') {
     const id = pick(false)
     if (id !== undefined) change = { type: 'promote', id }
-  } else if (kind === 'demote') change = { type: 'demote', id: pick(true) ?? any }
-  else if (kind === 'remove') change = { type: 'remove', id: any }
-  else change = { type: 'changeAddress', id: any, address: `${any}:${world.dice.whole(2, 99)}` }
+  } else if (kind === 'demote') change = { type: 'demote', id: pick(true) ?? anyone }
+  else if (kind === 'remove') change = { type: 'remove', id: anyone }
+  else
+    change = { type: 'changeAddress', id: anyone, address: `${anyone}:${world.dice.whole(2, 99)}` }
   if (change === undefined) return
   const update = step(world, node, { type: 'membershipProposed', change })
   const verdict = update?.refused[0]?.reason

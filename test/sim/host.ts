@@ -12,6 +12,7 @@ export function post(world: World, node: Node, to: MemberId, message: Message): 
   const target = world.numberOf.get(to)
   if (target === undefined) return
   const { noise, dice, plan } = world
+  if (world.watchedPosts.has(message.type)) world.onEvent(`post.${message.type}`, node.number)
   if ((world.cutUntil[node.number * 24 + target] ?? 0) > world.now) return
   if (noise.loss > 0 && dice.chance(noise.loss)) return
   const letter = fillChunk(node, message)
@@ -42,8 +43,8 @@ export function startSave(world: World, node: Node, operation: StorageOperation)
   const { disk } = node
   const first = operation.entries?.[0]
   if (first !== undefined && operation.entries !== undefined && node.raft !== undefined) {
-    checkEntries(world.checkers, node.raft, operation.entries)
-    checkCut(world.checkers, node.id, {
+    checkEntries(node.checkers, node.raft, operation.entries)
+    checkCut(node.checkers, node.id, {
       from: first.index,
       termAt: (index) => termOnDisk(node, index),
     })
@@ -99,7 +100,9 @@ export function startSync(world: World, node: Node): void {
         kind: 'call',
         at: world.now,
         node: node.number,
-        call: () => step(world, node, { type: 'diskFull' }),
+        call: () => {
+          if (disk.isFull && node.isDiskFullTold) step(world, node, { type: 'diskFull' })
+        },
       })
     }
     return
@@ -172,7 +175,7 @@ function applyEntry(world: World, node: Node, entry: Applied): void {
     node.store.set(write.key, write.value)
     node.hash = mix(node.hash, write.value)
   }
-  checkState(world.checkers, node.id, { index: node.applied, hash: node.hash })
+  checkState(node.checkers, node.id, { index: node.applied, hash: node.hash })
   const waiting = node.waiting.get(entry.index)
   if (waiting === undefined) return
   node.waiting.delete(entry.index)
@@ -229,7 +232,7 @@ function restoreStore(world: World, node: Node, snapshot: Snapshot, text: string
   }
   loadStore(node, snapshot, text)
   node.snapshotAt = snapshot.index
-  checkState(world.checkers, node.id, { index: node.applied, hash: node.hash })
+  checkState(node.checkers, node.id, { index: node.applied, hash: node.hash })
   for (const [index, { client, attempt }] of node.waiting) {
     if (index > snapshot.index) continue
     node.waiting.delete(index)

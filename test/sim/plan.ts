@@ -5,8 +5,8 @@
 import { below, numberedRandom, type Random } from '../../core/base/random.ts'
 import { type RaftLimits, raftLimits } from '../../core/raft/limits.ts'
 
-/** Whom a fault hits, resolved when it strikes: the leader, or one of all by number. */
-export type Target = 'leader' | number
+/** Whom a fault hits, resolved when it strikes: the leader, whoever triggered it, or one by number. */
+export type Target = 'leader' | 'self' | number
 
 export type Action =
   | { readonly do: 'crash'; readonly who: Target; readonly downMs: number; readonly kept: number }
@@ -93,16 +93,22 @@ export function makeDice(random: Random): Dice {
 /** The plan of a seed. */
 export function drawPlan(seed: number): Plan {
   const dice = makeDice(numberedRandom(seed))
-  const isWide = dice.chance(0.15)
+  // A contested seed: time-outs shorter than a round trip, and voters that crash as they vote.
+  const isContested = dice.chance(0.2)
+  const isWide = dice.chance(isContested ? 0.6 : 0.1)
   const size = dice.of([1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7])
   const healAtMs = 45_000
+  // The shorter, the more members campaign at a time.
+  const electionTicks = isContested ? 12 : dice.of([12, 15, 20, 30, 50, 50, 50, 100])
   return {
     seed,
     size,
-    limits: drawLimits(dice),
+    limits: isContested
+      ? { ...drawLimits(dice), messageEntriesMax: dice.of([1, 1, 8]) }
+      : drawLimits(dice),
     tickMs: 10,
-    heartbeatTicks: 10,
-    electionTicks: dice.of([30, 50, 50, 50, 100]),
+    heartbeatTicks: Math.min(dice.of([5, 10, 10]), Math.floor(electionTicks / 4)),
+    electionTicks,
     delayMsMin: isWide ? 20 : 0.2,
     delayMsMax: isWide ? dice.whole(30, 120) : dice.of([1, 2, 10, 30]),
     noise: drawNoise(dice, dice.chance(0.4) ? 0 : 0.3),
@@ -114,7 +120,7 @@ export function drawPlan(seed: number): Plan {
     keys: dice.whole(1, 4),
     snapshotEvery: dice.of([2, 5, 10, 25, 50, 1_000_000]),
     rates: Array.from({ length: 8 }, () => (dice.chance(0.3) ? dice.of([0.8, 0.9, 1.1, 1.25]) : 1)),
-    faults: drawFaults(dice, healAtMs),
+    faults: [...drawFaults(dice, healAtMs), ...(isContested ? drawContest(dice, healAtMs) : [])],
     healAtMs,
     lasting:
       size >= 3 && dice.chance(0.15)
@@ -167,26 +173,63 @@ const triggers = [
   'sim.write-proposed',
   'sim.write-acked',
   'sim.crash',
+  'post.vote',
+  'post.voteReply',
+  'post.voteReply',
+  'post.append',
+  'post.appendReply',
+  'post.appendReply',
+  'post.preVoteReply',
+  'post.timeoutNow',
+  'post.snapshotChunk',
 ] as const
 
 function drawFaults(dice: Dice, healAtMs: number): Fault[] {
-  const count = dice.whole(0, 40)
+  // Some seeds are calm, some are restless: a fault every few hundred milliseconds.
+  const isRestless = dice.chance(0.4)
+  const count = isRestless ? dice.whole(40, 150) : dice.whole(0, 40)
   const faults: Fault[] = []
   // Each seed favours a few kinds, so that the same kind strikes again before the last has healed.
   const favourites = Array.from({ length: dice.whole(1, 4) }, () => dice.of(kinds))
   for (let at = 0; at < count; at++) {
     const kind = dice.chance(0.6) ? dice.of(favourites) : dice.of(kinds)
-    const isTriggered = dice.chance(0.45)
+    const isTriggered = dice.chance(isRestless ? 0.3 : 0.5)
     faults.push({
       atMs: isTriggered ? undefined : dice.whole(500, healAtMs - 1000),
       after: isTriggered
         ? {
             event: dice.of(triggers),
-            nth: dice.whole(1, 8),
-            delayMs: dice.of([0, 0, 1, 5, 20, 200]),
+            nth: dice.chance(0.5) ? dice.whole(1, 8) : dice.whole(1, 80),
+            delayMs: dice.of([0, 0, 0, 1, 5, 20, 200]),
           }
         : undefined,
-      action: drawAction(dice, kind),
+      action: drawAction(dice, kind, { isRestless, isTriggered }),
+    })
+  }
+  return faults
+}
+
+/**
+ * Leaders that come and go before they have replicated what they took on, and voters that crash in
+ * the very moment of voting: the ways to figure 8, to two votes in a term, to conflicting tails.
+ */
+function drawContest(dice: Dice, healAtMs: number): Fault[] {
+  const faults: Fault[] = []
+  const after = (event: string, action: Action): void => {
+    const delayMs = dice.of([0, 0, 1, 5, 30])
+    faults.push({ atMs: undefined, after: { event, nth: dice.whole(1, 80), delayMs }, action })
+  }
+  for (let at = 0; at < 25; at++) {
+    const downMs = dice.of([1, 1, 20, 200, 1000])
+    after('post.voteReply', { do: 'crash', who: 'self', downMs, kept: 0 })
+    after('raft.elected', { do: 'crash', who: 'self', downMs, kept: dice.of([0, 1]) })
+    after('raft.elected', { do: 'burst', who: 'self', count: dice.whole(1, 4) })
+    after('raft.elected', { do: 'cut', who: 'self', way: dice.of(['out', 'in']), ms: 300 })
+    after('raft.elected', { do: 'pause', who: 'self', ms: dice.of([200, 500]) })
+    faults.push({
+      atMs: dice.whole(500, healAtMs - 1000),
+      after: undefined,
+      action: { do: 'split', mask: dice.whole(1, 126), ms: dice.of([100, 300, 800]) },
     })
   }
   return faults
@@ -222,21 +265,32 @@ const kinds = [
   'burst',
 ] as const
 
-function drawAction(dice: Dice, kind: (typeof kinds)[number]): Action {
-  const who: Target = dice.chance(0.5) ? 'leader' : dice.whole(0, 15)
-  const ms = dice.of([50, 300, 800, 2000, 5000, 15_000])
+function drawAction(
+  dice: Dice,
+  kind: (typeof kinds)[number],
+  how: { readonly isRestless: boolean; readonly isTriggered: boolean },
+): Action {
+  const anyone: Target = dice.chance(0.5) ? 'leader' : dice.whole(0, 15)
+  const who: Target = how.isTriggered && dice.chance(0.5) ? 'self' : anyone
+  const ms = dice.of(
+    how.isRestless ? [20, 100, 300, 800, 2000] : [50, 300, 800, 2000, 5000, 15_000],
+  )
   switch (kind) {
     case 'crash':
       return {
         do: 'crash',
         who,
-        downMs: dice.of([1, 50, 500, 3000, 10_000]),
-        kept: dice.of([0, 0.5, 1]),
+        downMs: dice.of(how.isRestless ? [1, 10, 100, 400, 1500] : [1, 50, 500, 3000, 10_000]),
+        kept: dice.of([0, 0, 0.5, 1]),
       }
     case 'crashAll':
-      return { do: 'crashAll', downMs: dice.of([1, 100, 2000]), kept: dice.of([0, 0.5, 1]) }
+      return { do: 'crashAll', downMs: dice.of([1, 100, 2000]), kept: dice.of([0, 0, 0.5, 1]) }
     case 'pause':
-      return { do: 'pause', who, ms: dice.of([100, 700, 2000, 8000]) }
+      return {
+        do: 'pause',
+        who,
+        ms: dice.of(how.isRestless ? [100, 300, 700, 1500] : [100, 700, 2000, 8000]),
+      }
     case 'split':
       return { do: 'split', mask: dice.whole(1, 126), ms }
     case 'cut':

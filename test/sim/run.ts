@@ -1,13 +1,16 @@
 // One seed from its plan to its verdict.
 
-import { fail, Violation } from './checkers.ts'
+import { recoverState } from '../../core/raft/birth.ts'
+import { fail, makeCheckers, Violation } from './checkers.ts'
 import { endClients, timeOut, turn } from './clients.ts'
+import { restore } from './disk.ts'
 import { armFaults, cut, freeDisk, leaderNode } from './faults.ts'
 import { findAnomaly } from './history.ts'
 import { doWork, finishSync } from './host.ts'
 import { drawPlan, type Plan } from './plan.ts'
 import {
   count,
+  crashNode,
   type Happening,
   makeWorld,
   type Node,
@@ -15,7 +18,6 @@ import {
   setRate,
   startNode,
   step,
-  ticksNow,
   type World,
   wake,
 } from './world.ts'
@@ -67,7 +69,7 @@ function runUntil(world: World, isDone: () => boolean): void {
   while (!isDone()) {
     const happening = world.queue.pop()
     if (happening === undefined) fail('liveness', 'nothing will ever happen again')
-    world.now = happening.at
+    world.now = world.queue.time()
     happen(world, happening)
   }
 }
@@ -82,13 +84,17 @@ function happen(world: World, happening: Happening): void {
     const client = world.clients[happening.node]
     if (client === undefined) return
     if (kind === 'client') turn(world, client)
-    else timeOut(world, client, happening.from, happening.generation)
+    else timeOut(world, client)
     return
   }
   const node = world.nodes[happening.node]
   if (node?.raft === undefined) return
   if (kind !== 'message' && happening.generation !== node.generation) return
   if (node.pausedUntilMs > world.now) {
+    if (kind === 'wake') {
+      if (world.now !== node.wakeScheduledMs) return
+      node.wakeScheduledMs = node.pausedUntilMs
+    }
     schedule(world, { ...happening, at: node.pausedUntilMs })
     return
   }
@@ -210,6 +216,36 @@ function describe(world: World): string {
   return members.join('; ')
 }
 
+/**
+ * The majority is lost for good: one member goes on alone in a new epoch. The others come back
+ * later, and may do what they like in theirs, but must not disturb the new one.
+ */
 function recover(world: World): void {
-  ticksNow(world, world.nodes[0] as Node)
+  world.areClientsPaused = true
+  runUntil(world, () => isLevel(world) && world.clients.every((client) => !client.operation))
+  const members = leaderNode(world)?.raft?.membership.members ?? []
+  const id = members[world.dice.whole(0, members.length - 1)]?.id ?? ''
+  const survivor = world.nodes[world.numberOf.get(id) ?? -1]
+  if (survivor === undefined || survivor === world.cutOff) return
+  const before = survivor.checkers
+  for (const node of world.nodes) crashNode(world, node, 1)
+  const recovery = { id, address: `${id}:1`, epochId: 'e2' }
+  const { hardState, snapshot, entries } = recoverState(restore(survivor.disk.image), recovery)
+  const { image } = survivor.disk
+  const file = image.file && snapshot && { ...image.file, snapshot }
+  survivor.disk.image = { ...image, hardState, file, entries, commit: hardState.commit }
+  world.epoch = hardState.epoch
+  world.checkers = { ...makeCheckers(), committed: [...before.committed] }
+  world.checkers.ackedIndex = before.ackedIndex
+  survivor.checkers = world.checkers
+  count(world, 'sim.recovered', survivor.number)
+  startNode(world, survivor)
+  world.areClientsPaused = false
+  const until = world.now + 2000
+  runUntil(world, () => world.now >= until)
+  for (const node of world.nodes) if (!node.isLost) startNode(world, node)
+  const later = world.now + 10_000
+  runUntil(world, () => world.now >= later)
+  converge(world)
+  if (survivor.raft?.role !== 'leader') fail('epoch', `${id} does not lead its new epoch`)
 }

@@ -11,6 +11,7 @@ import type {
   Entry,
   Epoch,
   MemberId,
+  Membership,
   Message,
   Raft,
   RaftEvent,
@@ -42,6 +43,7 @@ export interface Node {
   readonly id: MemberId
   readonly number: number
   readonly disk: Disk
+  checkers: Checkers
   /** Its disk was wiped, rewound or damaged: it must never count again. */
   isLost: boolean
   isStopped: boolean
@@ -78,16 +80,19 @@ export interface Client {
         readonly beginMs: number
         readonly floor: number
         attempt: number
+        /** The attempt that is out; a higher `attempt` means that it is given up. */
+        sent: number
         tries: number
       }
     | undefined
   count: number
   guess: number
+  /** When the attempt at work is given up; one timer is set at a time. */
+  deadlineMs: number
+  timerMs: number
 }
 
 export interface Happening {
-  readonly at: number
-  order: number
   readonly kind: 'message' | 'wake' | 'synced' | 'work' | 'client' | 'timeout' | 'start' | 'call'
   readonly node: number
   readonly generation: number
@@ -108,7 +113,10 @@ export interface World {
   readonly counts: Map<string, number>
   /** Called at each named event: state-triggered faults listen here. */
   onEvent: (event: string, node: number) => void
+  /** Kinds of messages whose sending is an event. */
+  watchedPosts: Set<string>
   trace: ((line: string) => void) | undefined
+  /** Of the present epoch. */
   checkers: Checkers
   epoch: Epoch
   now: number
@@ -138,6 +146,7 @@ export function makeWorld(plan: Plan): World {
     history: Array.from({ length: plan.keys }, () => []),
     counts: new Map(),
     onEvent: () => undefined,
+    watchedPosts: new Set(),
     trace: undefined,
     checkers: makeCheckers(),
     epoch: { counter: 1, id: 'e1', parent: undefined },
@@ -157,7 +166,14 @@ export function makeWorld(plan: Plan): World {
   const restored = bootstrapState(founding)
   for (const id of ids) addNode(world, id, restored)
   for (let number = 0; number < plan.clients; number++) {
-    world.clients.push({ number, operation: undefined, count: 0, guess: 0 })
+    world.clients.push({
+      number,
+      operation: undefined,
+      count: 0,
+      guess: 0,
+      deadlineMs: 0,
+      timerMs: 0,
+    })
     schedule(world, { kind: 'client', at: world.dice.whole(0, 500), node: number })
   }
   return world
@@ -165,14 +181,12 @@ export function makeWorld(plan: Plan): World {
 
 export function schedule(
   world: World,
-  happening: Pick<Happening, 'kind' | 'at' | 'node'> & Partial<Happening>,
+  happening: Pick<Happening, 'kind' | 'node'> & Partial<Happening> & { readonly at: number },
 ): void {
   const { kind, at, node } = happening
-  world.queue.push({
+  world.queue.push(at, {
     kind,
-    at,
     node,
-    order: 0,
     generation: happening.generation ?? 0,
     from: happening.from ?? 0,
     message: happening.message,
@@ -190,6 +204,7 @@ export function addNode(world: World, id: MemberId, restored: Restored): Node {
     id,
     number: world.nodes.length,
     disk: makeDisk(restored),
+    checkers: world.checkers,
     isLost: false,
     isStopped: false,
     raft: undefined,
@@ -291,13 +306,9 @@ export function step(world: World, node: Node, event: RaftEvent): RaftUpdate | u
   const { raft } = node
   if (raft === undefined) return undefined
   const ticks = ticksNow(world, node)
-  if (ticks > node.ticks && event.type !== 'ticked' && event.type !== 'started') {
-    const elapsed = ticks - node.ticks
-    node.ticks = ticks
-    carryOut(world, node, raft, raft.step({ type: 'ticked', ticks: elapsed }), undefined)
-    if (node.raft !== raft) return undefined
-  }
-  const update = raft.step(event)
+  const elapsed = event.type === 'ticked' ? 0 : ticks - node.ticks
+  node.ticks = ticks
+  const update = raft.step(event, elapsed)
   carryOut(world, node, raft, update, event)
   return update
 }
@@ -307,7 +318,7 @@ function carryOut(
   node: Node,
   raft: Raft,
   update: RaftUpdate,
-  event: RaftEvent | undefined,
+  event: RaftEvent,
 ): void {
   world.steps++
   if (world.trace !== undefined) traceStep(world, node, update, event)
@@ -323,7 +334,7 @@ function carryOut(
     node.work.push({ type: 'restore', snapshot: update.restore, text })
   }
   if (committed.length > 0) {
-    checkCommitted(world.checkers, node.id, committed)
+    checkCommitted(node.checkers, raft, committed)
     if (raft.role === 'leader') checkDurable(world, raft)
     for (const entry of committed) node.work.push({ type: 'entry', entry })
   }
@@ -339,7 +350,7 @@ function carryOut(
 }
 
 function changeRole(world: World, node: Node, raft: Raft): void {
-  if (raft.role === 'leader') checkLeader(world.checkers, raft)
+  if (raft.role === 'leader') checkLeader(node.checkers, raft)
   else if (node.waiting.size > 0) {
     // Whoever waits for an entry does not know what becomes of it now.
     for (const { client, attempt } of node.waiting.values())
@@ -355,11 +366,17 @@ function meetFate(world: World, node: Node, fate: string): void {
   if (fate === 'outdated') {
     if (!node.isLost)
       fail('incarnation', `${node.id} is refused as outdated, but its disk is sound`)
-  } else if (
-    !world.nodes.some((other) => other.raft?.committedMembership.removed.includes(node.id))
-  ) {
+  } else if (!isRemoved(node)) {
     fail('removal', `${node.id} learns that it is removed, but it is not`)
   }
+}
+
+/** True if a configuration that removes it was committed, in its epoch. */
+function isRemoved(node: Node): boolean {
+  return node.checkers.committed.some(({ data }) => {
+    const { removed } = (data ?? {}) as Partial<Membership>
+    return removed?.includes(node.id) ?? false
+  })
 }
 
 /** A leader commits: by our own count of disks a majority holds it. */
@@ -399,6 +416,8 @@ function scheduleWake(world: World, node: Node): void {
 }
 
 export function wake(world: World, node: Node): void {
+  // An earlier wake-up was scheduled since: this one is of no use.
+  if (world.now !== node.wakeScheduledMs) return
   node.wakeScheduledMs = Number.POSITIVE_INFINITY
   if (world.now < node.wakeAtMs) {
     if (node.wakeAtMs < Number.POSITIVE_INFINITY) scheduleWake(world, node)
@@ -406,17 +425,10 @@ export function wake(world: World, node: Node): void {
   }
   const ticks = ticksNow(world, node)
   const elapsed = ticks - node.ticks
-  node.ticks = ticks
-  if (elapsed > 0) step(world, node, { type: 'ticked', ticks: elapsed })
-  else scheduleWake(world, node)
+  step(world, node, { type: 'ticked', ticks: elapsed })
 }
 
-function traceStep(
-  world: World,
-  node: Node,
-  update: RaftUpdate,
-  event: RaftEvent | undefined,
-): void {
+function traceStep(world: World, node: Node, update: RaftUpdate, event: RaftEvent): void {
   const { save, role, notes, committed } = update
   const what: string[] = notes.map(
     (each) => `${each.event.slice(5)} ${JSON.stringify(each.fields).replace(/"/g, '')}`,
@@ -434,9 +446,9 @@ function traceStep(
   }
   if (committed.length > 0) what.push(`commits ${committed[0]?.index}-${committed.at(-1)?.index}`)
   if (role !== undefined) what.push(`is ${role.role} t${role.term} of ${role.leaderId ?? '-'}`)
-  const isQuiet = what.length === 0 && event?.type !== 'received'
+  const isQuiet = what.length === 0 && event.type !== 'received'
   if (isQuiet) return
-  const given = event === undefined ? 'ticked' : formatEvent(event)
+  const given = formatEvent(event)
   world.trace?.(`${world.now.toFixed(2)} ${node.id} ${given}: ${what.join('; ')}`)
 }
 

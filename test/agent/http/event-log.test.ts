@@ -25,6 +25,8 @@ const web: Service = {
 
 const node: Node = {
   kind: 'node',
+  keys: { worker: new Uint8Array(32) },
+  generation: 1,
   id: asId<NodeId>('2y3lfdvqnbsalapo2wfcciahy'),
   version: 1,
   createdAtMs: 0,

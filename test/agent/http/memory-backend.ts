@@ -50,7 +50,7 @@ export function createMemoryBackend(): MemoryBackend {
     return answer
   }
   const run = (command: Command): CommandAnswer =>
-    commit((draft) => runCommand(draft, command, { random }))
+    commit((draft) => runCommand(draft, command, { random, hasQuorumWithout: () => true }))
 
   /** The worker: each task goes where it is wanted, in one step. */
   const work = (): void => {
@@ -98,6 +98,7 @@ export function createMemoryBackend(): MemoryBackend {
       joinSecrets: { worker: 'w'.repeat(25), manager: 'm'.repeat(25) },
       node: {
         id: nodeId,
+        keys: { worker: new Uint8Array(32), manager: new Uint8Array(32) },
         managerAddress: '127.0.0.1:2377',
         address: '127.0.0.1',
         availability: request.availability,
@@ -150,6 +151,10 @@ export function createMemoryBackend(): MemoryBackend {
       store = new Store()
       nodeId = undefined
     },
+    unlock: async () => {
+      throw new CodedError('conflict', 'swarm is not locked')
+    },
+    unlockKey: async () => '',
     joinTokens: async () => {
       check()
       const secrets = store.committed.cluster()?.joinSecrets

@@ -2,7 +2,7 @@
 
 import { mkdtempSync, rmSync } from 'node:fs'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
-import { connect, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
@@ -25,6 +25,24 @@ async function start(
     rmSync(folder, { recursive: true, force: true })
   })
   return { api, upstream }
+}
+
+/** An engine that answers every request with the same bytes, and closes at once. */
+async function startRaw(t: Test, bytes: string): Promise<{ readonly api: TestApi }> {
+  const folder = mkdtempSync(join(tmpdir(), 'skep-engine-'))
+  const engineSocket = join(folder, 'engine.sock')
+  const listener = createServer((socket) => {
+    socket.on('error', () => {})
+    socket.once('data', () => socket.end(bytes, () => socket.destroy()))
+  })
+  await new Promise<void>((resolve) => listener.listen(engineSocket, resolve))
+  const api = await startApi({ engineSocket })
+  t.teardown(async () => {
+    await api.close()
+    await new Promise((resolve) => listener.close(resolve))
+    rmSync(folder, { recursive: true, force: true })
+  })
+  return { api }
 }
 
 /** A connection on which a test writes bytes and sees what comes back. */
@@ -237,6 +255,16 @@ t.test('routes of ours are not upgraded', async (t) => {
   })
   t.equal(answer.status, 200)
   t.equal(answer.body, 'OK')
+})
+
+t.test('raw bytes without an upgrade stay raw, and end with the connection', async (t) => {
+  const type = 'Content-Type: application/vnd.docker.raw-stream'
+  const { api } = await startRaw(t, `HTTP/1.1 200 OK\r\n${type}\r\n\r\nraw`)
+  const { socket, text } = dial(t, api.socket)
+  socket.write('POST /containers/c/attach HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n')
+  await waitFor({ what: 'end of the stream', ...within }, () => socket.readableEnded)
+  t.match(text(), /\r\n\r\nraw$/)
+  t.notMatch(text(), /chunked/i)
 })
 
 t.test('an engine that is not there is named', async (t) => {

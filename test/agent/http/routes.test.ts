@@ -31,9 +31,14 @@ t.test('ping tells version, cluster and kind without a body for HEAD', async (t)
   const before = await api.ask('HEAD', '/_ping')
   t.match(before.headers, { 'api-version': '1.44', swarm: 'inactive', ostype: 'linux' })
   t.equal(before.body, '')
-  await api.ask('POST', '/swarm/init', {})
+  t.notOk('skep-node' in before.headers)
+  const nodeId = await api.json('POST', '/swarm/init', {})
   const after = await api.ask('GET', '/v1.24/_ping')
-  t.match(after.headers, { swarm: 'active/manager', server: /^Docker\/\S+ \(linux\)$/ })
+  t.match(after.headers, {
+    swarm: 'active/manager',
+    'skep-node': nodeId,
+    server: /^Docker\/\S+ \(linux\)$/,
+  })
   t.equal(after.body, 'OK')
 })
 
@@ -96,15 +101,64 @@ t.test('a swarm is made once, inspected, changed, and left with force alone', as
 t.test('what comes with the cluster later says so', async (t) => {
   const api = await startCluster()
   t.teardown(api.close)
-  for (const [method, path] of [
-    ['POST', '/swarm/join'],
-    ['GET', '/secrets'],
-    ['POST', '/configs/create'],
-    ['GET', '/swarm/unlockkey'],
-  ] as const) {
+  for (const [method, path] of [['POST', '/swarm/join']] as const) {
     const answer = await api.ask(method, path, {})
     t.equal(answer.status, 501, path)
     t.match(JSON.parse(answer.body).message, /not available in this version/)
+  }
+})
+
+t.test('a secret goes in and never comes out; a config does', async (t) => {
+  const api = await startCluster()
+  t.teardown(api.close)
+  const Data = Buffer.from('bytes').toString('base64')
+  for (const [kind, shown] of [
+    ['secret', undefined],
+    ['config', Data],
+  ] as const) {
+    const body = { Name: 'one.conf', Labels: { a: 'b' }, Data }
+    const made = await api.ask('POST', `/${kind}s/create`, body)
+    t.equal(made.status, 201)
+    const { ID } = JSON.parse(made.body)
+    const taken = await api.ask('POST', `/v1.41/${kind}s/create`, body)
+    t.equal(taken.status, 409)
+    t.equal(
+      JSON.parse(taken.body).message,
+      `rpc error: code = AlreadyExists desc = ${kind} one.conf already exists`,
+    )
+    await api.ask('POST', `/${kind}s/create`, { Name: 'two', Data })
+    for (const reference of [ID, 'one.conf', ID.slice(0, 9)]) {
+      const found = await api.json('GET', `/${kind}s/${reference}`)
+      t.equal(found.ID, ID)
+      t.equal(found.Spec.Data, shown)
+    }
+    const list = async (filters: object) => {
+      const query = encodeURIComponent(JSON.stringify(filters))
+      const found = await api.json('GET', `/${kind}s?filters=${query}`)
+      return found.map((object: Json) => object.Spec.Name).sort()
+    }
+    t.same(await list({}), ['one.conf', 'two'])
+    t.same(await list({ name: ['one'] }), ['one.conf'])
+    t.same(await list({ names: ['one'] }), [])
+    t.same(await list({ names: ['two'], id: [ID.slice(0, 9)] }), ['one.conf', 'two'])
+    t.same(await list({ name: ['none'], id: [ID] }), ['one.conf'])
+    t.same(await list({ label: ['a=b'] }), ['one.conf'])
+    t.same(await list({ name: ['two'], label: ['a'] }), [])
+    t.equal((await api.ask('GET', `/${kind}s?filters={"mode":["x"]}`)).status, 400)
+
+    const { Version } = await api.json('GET', `/${kind}s/one.conf`)
+    const path = `/${kind}s/one.conf/update?version=`
+    const bad = await api.ask('POST', `${path}x`, body)
+    t.equal(bad.status, 400)
+    t.match(JSON.parse(bad.body).message, new RegExp(`^invalid ${kind} version`))
+    const update = { ...body, Labels: { c: 'd' } }
+    t.equal((await api.ask('POST', `${path}${Version.Index}`, update)).status, 200)
+    t.same((await api.json('GET', `/${kind}s/one.conf`)).Spec.Labels, { c: 'd' })
+
+    t.equal((await api.ask('DELETE', `/${kind}s/one.conf`)).status, 204)
+    const gone = await api.ask('DELETE', `/${kind}s/one.conf`)
+    t.equal(gone.status, 404)
+    t.equal(JSON.parse(gone.body).message, `${kind} one.conf not found`)
   }
 })
 

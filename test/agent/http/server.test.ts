@@ -65,6 +65,18 @@ t.test('a socket that a dead daemon left is taken over', async (t) => {
   t.throws(() => statSync(path), 'closing removes the file')
 })
 
+t.test('a path that no socket can have is refused by name', async (t) => {
+  await t.rejects(serverAt(`/${'x'.repeat(110)}`).listen(), {
+    code: 'invalid-argument',
+    message: /has at most 107 bytes, this has 111/,
+  })
+  const path = join(folderOf(t), 'nowhere', 'agent.sock')
+  await t.rejects(serverAt(path).listen(), {
+    code: 'unavailable',
+    message: `cannot listen on ${path}: `,
+  })
+})
+
 t.test('closing ends streams that would never end', async (t) => {
   const path = join(folderOf(t), 'agent.sock')
   const server = serverAt(path)

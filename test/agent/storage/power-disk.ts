@@ -26,24 +26,32 @@ interface NameChange {
 export interface PowerDisk extends Disk {
   /** What is found after the power comes back, as a disk of its own. */
   readonly cut: (random: Random) => PowerDisk
+  /** What the next process finds after this one died: all that was written, synced or not. */
+  readonly kill: () => PowerDisk
   /** Called before each sync of a file or folder: there a cut has the most to choose from. */
   onSync: (() => Promise<void>) | undefined
   /** The files as they are now. */
   readonly files: () => ReadonlyMap<string, Uint8Array>
 }
 
+interface Platter {
+  readonly names: Map<string, Content>
+  readonly durableNames: Map<string, Content>
+  readonly changes: readonly NameChange[]
+}
+
+/** An empty disk, or one with files that are surely there. */
 export function createPowerDisk(start: ReadonlyMap<string, Uint8Array> = new Map()): PowerDisk {
-  const names = new Map<string, Content>()
-  const durableNames = new Map<string, Content>()
-  let changes: NameChange[] = []
-  for (const [path, bytes] of start) {
-    const content = makeContent(bytes)
-    names.set(path, content)
-    durableNames.set(path, content)
-  }
+  const names = new Map([...start].map(([path, bytes]) => [path, makeContent(bytes)]))
+  return diskOf({ names, durableNames: new Map(names), changes: [] })
+}
+
+function diskOf(platter: Platter): PowerDisk {
+  const { names, durableNames } = platter
+  let changes: readonly NameChange[] = platter.changes
   const rename = (set: ReadonlyMap<string, Content | undefined>, folder: string): void => {
     applyNames(names, set)
-    changes.push({ folder, set })
+    changes = [...changes, { folder, set }]
   }
   const disk: PowerDisk = {
     onSync: undefined,
@@ -87,6 +95,29 @@ export function createPowerDisk(start: ReadonlyMap<string, Uint8Array> = new Map
       return createPowerDisk(
         new Map([...found].map(([path, content]) => [path, survivor(content, { random, luck })])),
       )
+    },
+    kill: () => {
+      const copies = new Map<Content, Content>()
+      const copy = (content: Content): Content => {
+        const made = copies.get(content) ?? {
+          ...content,
+          durable: content.durable.slice(),
+          current: content.current.slice(),
+          pending: [...content.pending],
+        }
+        copies.set(content, made)
+        return made
+      }
+      const copyNames = (all: ReadonlyMap<string, Content>): Map<string, Content> =>
+        new Map([...all].map(([path, content]) => [path, copy(content)]))
+      return diskOf({
+        names: copyNames(names),
+        durableNames: copyNames(durableNames),
+        changes: changes.map(({ folder, set }) => ({
+          folder,
+          set: new Map([...set].map(([path, content]) => [path, content && copy(content)])),
+        })),
+      })
     },
     files: () =>
       new Map([...names].map(([path, each]) => [path, each.current.subarray(0, each.size)])),

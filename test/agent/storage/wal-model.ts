@@ -8,7 +8,7 @@ const epoch = { counter: 1, id: 'e', parent: undefined }
 
 export function hardState(term: number, commit = 0): HardState {
   const incarnation = { counter: 1, nonce: 7 }
-  return { term, commit, votedFor: 'm1', epoch, incarnation, seen: {} }
+  return { term, commit, votedFor: 'm1', epoch, incarnation, starts: [], seen: {} }
 }
 
 export function entriesOf(

@@ -12,9 +12,12 @@ import { makeDataKey } from '../../../agent/storage/data-key.ts'
 import { type Disk, realDisk } from '../../../agent/storage/disk.ts'
 import { openWal, type Wal } from '../../../agent/storage/wal.ts'
 import { emptyLog, type LogState } from '../../../agent/storage/wal-record.ts'
-import { below, numberedRandom } from '../../../core/base/random.ts'
+import { below, numberedRandom, type Random } from '../../../core/base/random.ts'
 import { createPowerDisk, type PowerDisk } from './power-disk.ts'
 import { applied, digestOf, entriesOf, randomOperation } from './wal-model.ts'
+
+// Many starts of processes and large files: slow on a busy machine, and never endless.
+t.setTimeout(240_000)
 
 const keys = [makeDataKey()] as const
 const folder = '/state/wal'
@@ -74,6 +77,23 @@ async function tryCut(found: PowerDisk, allowed: ReadonlySet<string>): Promise<s
   return got === want ? '' : `after going on: ${got.slice(0, 300)} is not ${want.slice(0, 300)}`
 }
 
+/** The process dies, the next one reads the log, and then the power goes: what it read must stay. */
+async function tryKill(
+  killed: PowerDisk,
+  { random, allowed }: { random: Random; allowed: ReadonlySet<string> },
+): Promise<string> {
+  const next = await openOn(killed)
+  await next.close()
+  const read = digestOf(next.restored)
+  if (!allowed.has(read)) return `after a kill: came back as ${read.slice(0, 300)}`
+  const last = await openOn(killed.cut(random))
+  await last.close()
+  const kept = digestOf(last.restored)
+  return kept === read
+    ? ''
+    : `after a kill: ${read.slice(0, 300)} was read, then ${kept.slice(0, 300)}`
+}
+
 /** One life of a log, with power cuts all along it. Returns the cuts and what went wrong. */
 async function live(seed: number): Promise<{ cuts: number; wrong: string }> {
   const random = numberedRandom(seed)
@@ -88,7 +108,10 @@ async function live(seed: number): Promise<{ cuts: number; wrong: string }> {
     const allowed = new Set(states.slice(acknowledged).map(digestOf))
     cuts++
     const real = cuts === 1 ? found.cut(random) : undefined
-    const what = await tryCut(found, allowed)
+    const what =
+      below(random, 3) === 0
+        ? await tryKill(disk.kill(), { random, allowed })
+        : await tryCut(found, allowed)
     if (real !== undefined && what === '') {
       const wal = await openOn(real.cut(random))
       await wal.close()

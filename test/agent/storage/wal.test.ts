@@ -12,6 +12,9 @@ import { openWal, type Wal, type WalOptions } from '../../../agent/storage/wal.t
 import { hasCode } from '../../../core/base/error.ts'
 import { digestOf, entriesOf, hardState, snapshotAt } from './wal-model.ts'
 
+// Many starts of processes and large files: slow on a busy machine, and never endless.
+t.setTimeout(240_000)
+
 const keys = [makeDataKey()] as const
 
 function folderOf(test: Test): string {
@@ -86,6 +89,55 @@ t.test('a log of many segments is compacted, and its files are used again', asyn
   t.same(again.restored.hardState, hardState(1, last - 10))
   await again.close()
 })
+
+t.test(
+  'old segments go exactly when nothing in them is needed, and the rest is remembered',
+  async (t) => {
+    const folder = folderOf(t)
+    const wal = await reopen(folder)
+    await wal.save({ hardState: hardState(7, 1) })
+    let last = 0
+    while (wal.stats().segments < 2) {
+      last++
+      await wal.save({ entries: entriesOf(last, last, { bytes: 250_000 }) })
+    }
+    // The newest entry opened the second segment; the one before it is the last of the first.
+    await wal.compact(last - 2)
+    t.equal(wal.stats().segments, 2)
+    await wal.close()
+    const again = await reopen(folder)
+    t.same(
+      again.restored.entries.map((entry) => entry.index),
+      [last - 1, last],
+    )
+    await again.compact(last - 1)
+    t.equal(again.stats().segments, 1)
+    await again.close()
+    const third = await reopen(folder)
+    t.same(third.restored.hardState, hardState(7, 1))
+    t.equal(third.restored.entries.length, 1)
+    await third.close()
+  },
+)
+
+t.test(
+  'a log that was left at the start of a segment does not write its entries again',
+  async (t) => {
+    const folder = folderOf(t)
+    const wal = await reopen(folder)
+    for (let round = 0; round < 6; round++) {
+      await wal.save({ entries: entriesOf(round + 1, round + 1, { bytes: 900_000 }) })
+    }
+    await wal.changeKey(keys)
+    await wal.close()
+    const again = await reopen(folder)
+    await again.save({ hardState: hardState(3) })
+    t.equal(
+      digestOf((await closed(again, folder)).restored),
+      digestOf({ ...again.restored, hardState: hardState(3) }),
+    )
+  },
+)
 
 t.test('an installed snapshot takes the place of the log', async (t) => {
   const folder = folderOf(t)
@@ -179,6 +231,33 @@ async function closed(wal: Wal, folder: string): Promise<Wal> {
   await again.close()
   return again
 }
+
+t.test(
+  'a torn record is blanked out, so that its rest is never mixed with the next one',
+  async (t) => {
+    const folder = folderOf(t)
+    const wal = await reopen(folder)
+    await wal.save({ hardState: hardState(1) })
+    const [path = ''] = readdirSync(folder).map((name) => `${folder}/${name}`)
+    const end = readFileSync(path).findLastIndex((byte) => byte !== 0)
+    const start = Math.ceil(end / 512) * 512
+    await wal.save({ entries: entriesOf(1, 1, { bytes: 1_500 }) })
+    await wal.close()
+    // As if the power had gone before the first of its sectors was on the disk.
+    const torn = readFileSync(path)
+    t.ok(torn.subarray(start + 512).some((byte) => byte !== 0))
+    writeFileSync(path, torn.fill(0, start, start + 512))
+    const again = await reopen(folder)
+    await again.close()
+    t.equal(again.restored.entries.length, 0)
+    t.same(again.restored.hardState, hardState(1))
+    t.ok(
+      readFileSync(path)
+        .subarray(start)
+        .every((byte) => byte === 0),
+    )
+  },
+)
 
 t.test('a removed segment is missed', async (t) => {
   const folder = folderOf(t)

@@ -48,6 +48,9 @@ interface Worker {
   readonly containers: Map<TaskId, Container>
   rows: readonly IngressRow[]
   startCount: number
+  /** What the node runs goes on; nothing of it is heard, nothing reaches it. */
+  isCut: boolean
+  readonly incarnation: string
 }
 
 export class SmallCluster {
@@ -58,6 +61,7 @@ export class SmallCluster {
   readonly #answers = new Map<number, CommandAnswer | CodedError>()
   #manager: ManagerMachine
   #requestId = 0
+  #incarnation = 0
   /** Number of the newest timer; older ones are void. */
   #timer = 0
   entryCount = 0
@@ -88,6 +92,7 @@ export class SmallCluster {
       joinSecrets: { worker: 'w', manager: 'm' },
       node: {
         id: asId<NodeId>('n1'),
+        keys: { worker: new Uint8Array(32), manager: new Uint8Array(32) },
         address: '10.0.0.1',
         managerAddress: '10.0.0.1:2377',
         availability: 'active',
@@ -131,13 +136,55 @@ export class SmallCluster {
       containers: before?.containers ?? new Map(),
       rows: [],
       startCount: before?.startCount ?? 0,
+      isCut: false,
+      incarnation: `${++this.#incarnation}`,
     }
     this.#workers.set(id, worker)
+    if (this.view.get('node', id) === undefined) {
+      const keys = { worker: new Uint8Array(32) }
+      const node = {
+        id,
+        role: 'worker',
+        keys,
+        address: '10.0.0.2',
+        availability: 'active',
+      } as const
+      this.submit({ type: 'node.join', ...node })
+    }
+    this.#openSession(worker)
+    this.#list(worker)
+    if (hostname !== 'n1') this.#beat(worker)
+  }
+
+  /** The node is cut off. */
+  cut(hostname: string): void {
+    this.worker(hostname).isCut = true
+  }
+
+  /** It is back: the same agent opens a new session. */
+  mend(hostname: string): void {
+    const worker = this.worker(hostname)
+    worker.isCut = false
+    this.#openSession(worker)
+    this.#runUntil(this.nowMs)
+  }
+
+  #beat(worker: Worker): void {
+    if (this.#workers.get(worker.id) !== worker) return
+    if (!worker.isCut) this.#step({ type: 'heard', nowMs: this.nowMs, nodeId: worker.id })
+    this.#at(this.nowMs + 1_000, () => this.#beat(worker))
+  }
+
+  #openSession(worker: Worker): void {
+    const { id, hostname, incarnation } = worker
     this.#step({
       type: 'sessionOpened',
       nowMs: this.nowMs,
       nodeId: id,
+      incarnation,
+      isLocal: hostname === 'n1',
       address: '10.0.0.1',
+      reports: worker.machine.reports(),
       description: {
         hostname,
         platform: { architecture: 'x86_64', os: 'linux' },
@@ -147,8 +194,6 @@ export class SmallCluster {
         agentVersion: '1',
       },
     })
-    this.#list(worker)
-    this.#work(worker, { type: 'sessionOpened', nowMs: this.nowMs })
   }
 
   advance(ms: number): void {
@@ -219,7 +264,7 @@ export class SmallCluster {
       case 'assign': {
         const worker = this.#workers.get(effect.nodeId)
         const { assignments } = effect
-        if (worker !== undefined) {
+        if (worker !== undefined && !worker.isCut) {
           this.#at(this.nowMs, () =>
             this.#work(worker, { type: 'assigned', nowMs: this.nowMs, assignments }),
           )
@@ -240,6 +285,7 @@ export class SmallCluster {
     switch (effect.type) {
       case 'report': {
         const { reports } = effect
+        if (worker.isCut) return
         this.#at(this.nowMs + (effect.isUrgent ? 0 : 250), () =>
           this.#step({ type: 'reported', nowMs: this.nowMs, nodeId: worker.id, reports }),
         )

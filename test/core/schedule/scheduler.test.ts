@@ -13,6 +13,8 @@ const gib = 2 ** 30
 function node(id: string, more: Partial<Node> = {}, memoryBytes = 8 * gib): Node {
   return {
     kind: 'node',
+    keys: { worker: new Uint8Array(32) },
+    generation: 1,
     id: asId<NodeId>(id),
     version: 1,
     createdAtMs: 0,

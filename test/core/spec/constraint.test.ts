@@ -9,6 +9,8 @@ import { findHopeless, matchesNode, parseConstraints } from '../../../core/spec/
 
 const bare: Node = {
   kind: 'node',
+  keys: { worker: new Uint8Array(32) },
+  generation: 1,
   id: '2y3lfdvqnbsalapo2wfcciahy' as NodeId,
   version: 1,
   createdAtMs: 0,

@@ -7,6 +7,8 @@ import { formatNode, nodeSpecJson, parseNodeSpec } from '../../../core/spec/node
 
 const node: Node = {
   kind: 'node',
+  keys: { worker: new Uint8Array(32) },
+  generation: 1,
   id: '2y3lfdvqnbsalapo2wfcciahy' as NodeId,
   version: 301,
   createdAtMs: 1_795_357_328_871,

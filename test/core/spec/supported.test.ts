@@ -25,13 +25,10 @@ function refusal(
 }
 
 t.test('what is asked for and not honoured is refused by its flag', async (t) => {
-  const file = { Name: 'x', UID: '0', GID: '0', Mode: 0o444 }
   const cases: readonly (readonly [string, CodedError | undefined])[] = [
     ['--network', refusal({}, { Networks: [{ Target: 'n' }] })],
     ['--mode replicated-job', refusal({}, {}, { Mode: { ReplicatedJob: {} } })],
     ['--mode global-job', refusal({}, {}, { Mode: { GlobalJob: {} } })],
-    ['--secret', refusal({ Secrets: [{ File: file, SecretID: 'x', SecretName: 'x' }] })],
-    ['--config', refusal({ Configs: [{ File: file, ConfigID: 'x', ConfigName: 'x' }] })],
     [
       '--generic-resource',
       refusal(

@@ -41,7 +41,7 @@ function task(id: string, serviceId: string, nodeId: string | undefined): Task {
     specVersion: 0,
     ports: [],
     networks: [],
-    status: { state: 'new', atMs: 0, message: '' },
+    status: { state: nodeId === undefined ? 'pending' : 'running', atMs: 0, message: '' },
     desiredState: 'running',
   }
 }
@@ -140,8 +140,8 @@ t.test('committed and newest views are what was committed and what was proposed'
               t.equal(found, isNamed ? there : undefined)
             }
           }
-          const nodeless = tasks.filter((object) => object.nodeId === undefined)
-          t.same(sameIds(view.unassignedTasks()), sameIds(nodeless))
+          const pending = tasks.filter((object) => object.status.state === 'pending')
+          t.same(sameIds(view.pendingTasks()), sameIds(pending))
           const onFirst = tasks.filter((object) => object.nodeId === 'n1')
           t.same(sameIds(view.tasksOfNode(asId<NodeId>('n1'))), sameIds(onFirst))
         }

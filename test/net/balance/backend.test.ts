@@ -12,7 +12,12 @@ import {
 } from '../../../net/balance/backend.ts'
 
 const none: ReadonlySet<Backend> = new Set()
-const flow: Flow = { activeAtMs: () => 0, end: () => undefined, destroy: () => undefined }
+const flow: Flow = {
+  activeAtMs: () => 0,
+  isAwaited: () => false,
+  end: () => undefined,
+  destroy: () => undefined,
+}
 
 function address(name: string): BackendAddress {
   return { taskId: asId<TaskId>(name), address: '10.0.0.1', port: 80 }

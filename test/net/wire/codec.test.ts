@@ -97,6 +97,19 @@ function isSame(left: unknown, right: unknown): boolean {
   )
 }
 
+t.test('long texts and byte strings of any size are encoded one after the other', async (t) => {
+  const random = numberedRandom(9)
+  for (let round = 0; round < 60; round++) {
+    const size = below(random, [100, 20_000, 2_000_000][round % 3] ?? 1)
+    const value = {
+      bytes: new Uint8Array(size).fill(round % 251),
+      text: 'é'.repeat(below(random, 300)),
+    }
+    const packed = encode(value)
+    t.ok(packed.length < size + 700 && isSame(value, decode(packed)), `${size} bytes`)
+  }
+})
+
 t.test('what a peer would refuse is refused before it is sent', async (t) => {
   const refused = { code: 'invalid-argument' }
   t.throws(() => encode(JSON.parse('{"labels":{"__proto__":"x"}}')), refused)

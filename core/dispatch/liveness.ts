@@ -1,0 +1,157 @@
+// Liveness: which nodes are to be called down. A node is heard of through its session's heartbeats;
+// a grace without any is the verdict, a closed connection is not.
+//
+//   heard --grace without a word--> due --alone--> down
+//                                    '--with a third of all--> unknown --15 s--> down
+//
+// It lives on the leader only and is not in the log: a new leader gives everybody a fresh grace.
+// Two lessons of the field are built in. A node that was called down and was not (it comes back as
+// the same process) gets twice the grace, which shrinks again over an hour. And when many nodes
+// fall silent together it is the network or ourselves, so they are not replaced at once.
+
+import type { NodeId } from '../base/id.ts'
+
+export interface LivenessOptions {
+  readonly heartbeatMs: () => number
+}
+
+export interface Verdict {
+  readonly nodeId: NodeId
+  readonly state: 'down' | 'unknown'
+  readonly silentMs: number
+}
+
+/** Missed heartbeats that make the grace. */
+const graceHeartbeats = 3
+const graceMsMax = 60_000
+/** A grace that was doubled halves again in this time. */
+const forgiveMs = 30 * 60_000
+/** Nodes that fall silent within this time do so together. */
+const togetherMs = 3_000
+const unknownMs = 15_000
+
+interface Watched {
+  heardAtMs: number
+  /** Which start of the agent speaks. */
+  incarnation: string
+  /** The grace is so many times the usual one, as of `stretchedAtMs`. */
+  stretch: number
+  stretchedAtMs: number
+  state: 'heard' | 'unknown' | 'down'
+  unknownSinceMs: number
+}
+
+export class Liveness {
+  readonly #options: LivenessOptions
+  readonly #nodes = new Map<NodeId, Watched>()
+
+  constructor(options: LivenessOptions) {
+    this.#options = options
+  }
+
+  /** A new leader: each of these nodes is given a fresh grace to be heard in. */
+  begin(nodes: readonly NodeId[], nowMs: number): void {
+    this.#nodes.clear()
+    for (const id of nodes) this.#nodes.set(id, fresh('', nowMs))
+  }
+
+  /** A session was opened. `incarnation` is the same for one start of an agent. */
+  open(id: NodeId, incarnation: string, nowMs: number): void {
+    const had = this.#nodes.get(id)
+    const watched = had ?? fresh(incarnation, nowMs)
+    const wasWrong = had?.state === 'down' && had.incarnation === incarnation
+    if (wasWrong) {
+      watched.stretch = stretchAt(watched, nowMs) * 2
+      watched.stretchedAtMs = nowMs
+    }
+    watched.incarnation = incarnation
+    this.#nodes.set(id, watched)
+    this.hear(id, nowMs)
+  }
+
+  hear(id: NodeId, nowMs: number): void {
+    const watched = this.#nodes.get(id)
+    if (watched === undefined) return
+    watched.heardAtMs = nowMs
+    watched.state = 'heard'
+  }
+
+  /** The node left in good order, or was removed. */
+  forget(id: NodeId): void {
+    this.#nodes.delete(id)
+  }
+
+  /** How long this node may be silent now, in milliseconds. */
+  graceMs(id: NodeId, nowMs: number): number {
+    const watched = this.#nodes.get(id)
+    const usual = this.#options.heartbeatMs() * graceHeartbeats
+    const most = Math.max(graceMsMax, usual)
+    return Math.min(most, usual * (watched === undefined ? 1 : stretchAt(watched, nowMs)))
+  }
+
+  /** The nodes whose state changes now; each is named once. */
+  judge(nowMs: number): readonly Verdict[] {
+    const silent = [...this.#nodes].filter(([id, watched]) => {
+      return watched.state === 'heard' && nowMs - watched.heardAtMs >= this.graceMs(id, nowMs)
+    })
+    const verdicts: Verdict[] = []
+    const say = (id: NodeId, watched: Watched, state: 'down' | 'unknown'): void => {
+      watched.state = state
+      verdicts.push({ nodeId: id, state, silentMs: nowMs - watched.heardAtMs })
+    }
+    const isMass = this.#isMass(silent.length, nowMs)
+    for (const [id, watched] of silent) {
+      watched.unknownSinceMs = nowMs
+      say(id, watched, isMass ? 'unknown' : 'down')
+    }
+    for (const [id, watched] of this.#nodes) {
+      const isOver = nowMs - watched.unknownSinceMs >= unknownMs
+      if (watched.state === 'unknown' && isOver) say(id, watched, 'down')
+    }
+    return verdicts
+  }
+
+  /** When to judge again; undefined: nobody is watched. */
+  wakeAtMs(nowMs: number): number | undefined {
+    let atMs: number | undefined
+    for (const [id, watched] of this.#nodes) {
+      if (watched.state === 'down') continue
+      const dueMs =
+        watched.state === 'unknown'
+          ? watched.unknownSinceMs + unknownMs
+          : watched.heardAtMs + this.graceMs(id, nowMs)
+      atMs = Math.min(atMs ?? Infinity, dueMs)
+    }
+    return atMs
+  }
+
+  /** True if a third of all nodes, and at least two, are silent or were lost just now. */
+  #isMass(silentCount: number, nowMs: number): boolean {
+    if (silentCount === 0) return false
+    let together = silentCount
+    for (const [, watched] of this.#nodes) {
+      const isLost = watched.state !== 'heard' && nowMs - watched.unknownSinceMs < togetherMs
+      const isLate =
+        watched.state === 'heard' &&
+        nowMs - watched.heardAtMs >= this.#options.heartbeatMs() * 2 &&
+        nowMs - watched.heardAtMs < this.#options.heartbeatMs() * graceHeartbeats
+      if (isLost || isLate) together++
+    }
+    return together >= 2 && together * 3 >= this.#nodes.size
+  }
+}
+
+function fresh(incarnation: string, nowMs: number): Watched {
+  return {
+    heardAtMs: nowMs,
+    incarnation,
+    stretch: 1,
+    stretchedAtMs: nowMs,
+    state: 'heard',
+    unknownSinceMs: -Infinity,
+  }
+}
+
+function stretchAt(watched: Watched, nowMs: number): number {
+  return Math.max(1, watched.stretch / 2 ** ((nowMs - watched.stretchedAtMs) / forgiveMs))
+}
