@@ -86,7 +86,7 @@ export interface Connection {
   readonly setRole: (role: PeerRole) => void
 }
 
-/** Starts to speak over an open stream. */
+/** Wires a multiplexer to an open stream. Nothing is heard until the caller starts it. */
 export function createConnection(options: ConnectionOptions): Connection {
   const { proof, host, handlers, log, stream } = options
   let role: PeerRole | undefined = proof.type === 'member' ? proof.role : undefined

@@ -239,6 +239,7 @@ export function createPeers(options: PeersOptions): Peers {
     const late = new CodedError('timeout', 'the peer has shaken hands and says nothing')
     const cancel = clock.after(helloTimeoutMs, () => connection.mux.destroy(late))
     const opened = connection.mux.opened().then(() => line)
+    connection.mux.start()
     opened.then(cancel, cancel)
     return { line, opened }
   }
@@ -392,7 +393,9 @@ export function createPeers(options: PeersOptions): Peers {
       })
       enlist(line)
       // If the two dials crossed, the other line may be the one to use.
-      return state.lines.get(lane) ?? line
+      const chosen = state.lines.get(lane) ?? line
+      if (chosen.connection.mux.loss !== undefined) throw chosen.connection.mux.loss
+      return chosen
     } catch (error) {
       if (!(error instanceof CodedError)) throw error
       const told = fail(state, error)

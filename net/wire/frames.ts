@@ -15,6 +15,7 @@ import { CodedError } from '../../core/base/error.ts'
 const frameTypes = [
   'hello', // versions, features, limits; the first frame each way
   'message', // one way: [kind, body]
+  'urgent', // the same, whole, between the parts of any other
   'request', // [kind, body, timeoutMs]
   'reply', // body
   'failure', // { code, message, detail } in place of a reply

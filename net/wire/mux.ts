@@ -164,11 +164,17 @@ export class Mux {
     this.#opened.promise.catch(() => {})
     this.carry(this.#outbox)
     this.#push('hello', 0, encodeHello(options.hello))
+  }
+
+  /**
+   * Begins to hear the peer; handlers may be called before this returns, for records that have come
+   * already.
+   */
+  start(): void {
     this.#link.listen({
       onRecord: (record) => this.#received(record),
       onClose: (error) => this.#finish(error),
     })
-    this.#pump()
   }
 
   /**
@@ -207,6 +213,11 @@ export class Mux {
   /** Neither side is leaving, and it is not closed. */
   get isUsable(): boolean {
     return !this.#isLeaving && !this.#peerLeaves && this.#closed === undefined
+  }
+
+  /** Why it is closed; undefined while it is open. */
+  get loss(): CodedError | undefined {
+    return this.#closed === undefined ? undefined : this.#lost()
   }
 
   /** Open requests and streams of both sides. */
@@ -302,9 +313,12 @@ export class Mux {
     if (error !== undefined) {
       // One last record, ahead of all that waits.
       this.#link.send(encodeFrame(frame('leave', 0, encodeError(error))), () => {})
+      this.#finish(error)
       this.#link.close()
-    } else this.#link.destroy()
-    this.#finish(error)
+    } else {
+      this.#finish(undefined)
+      this.#link.destroy()
+    }
   }
 
   // Sending
@@ -376,7 +390,7 @@ export class Mux {
     // An urgent message is at most 4 KiB; one that does not fit any more leads the next record.
     if (room < recordTargetBytes / 4 + frameHeaderBytes) return undefined
     const bytes = this.#outbox.take(true)
-    return bytes === undefined ? undefined : encodeFrame(frame('message', 0, bytes))
+    return bytes === undefined ? undefined : encodeFrame(frame('urgent', 0, bytes))
   }
 
   /** A frame of one of the three rows of messages, in turn. */
@@ -447,6 +461,10 @@ export class Mux {
       const { kind, body } = decodeEnvelope(bytes, decodeLimits)
       this.#options.handlers.onMessage(kind, body)
     },
+    urgent: ({ payload }) => {
+      const { kind, body } = decodeEnvelope(payload, decodeLimits)
+      this.#options.handlers.onMessage(kind, body)
+    },
     request: (frame) => {
       this.#checkPeersId(frame)
       const bytes = this.#whole(frame)
@@ -489,9 +507,8 @@ export class Mux {
     },
     leave: ({ payload }) => {
       if (payload.length > 0) {
-        const error = decodeError(payload)
+        this.#finish(decodeError(payload))
         this.#link.close()
-        this.#finish(error)
         return
       }
       if (this.#peerLeaves) return

@@ -20,7 +20,7 @@ function sealed(count: number, perKey?: number): readonly Uint8Array[] {
 
 t.test('records open in their order', async (t) => {
   const open = createRecordOpener(key)
-  sealed(5).forEach((record, index) => t.same(open(record), new Uint8Array([index])))
+  for (const [index, record] of sealed(5).entries()) t.same(open(record), new Uint8Array([index]))
 })
 
 const wrongs: readonly { readonly name: string; readonly order: readonly number[] }[] = [
@@ -40,14 +40,17 @@ for (const { name, order } of wrongs) {
   })
 }
 
-t.test('both sides go on to the next key together, and the old one opens nothing new', async (t) => {
-  const records = sealed(10, 3)
-  const open = createRecordOpener(key, 3)
-  records.forEach((record, index) => t.same(open(record), new Uint8Array([index])))
-  const without = createRecordOpener(key)
-  for (const record of records.slice(0, 3)) without(record)
-  t.throws(() => without(records[3] ?? new Uint8Array(0)), { code: 'bad-request' })
-})
+t.test(
+  'both sides go on to the next key together, and the old one opens nothing new',
+  async (t) => {
+    const records = sealed(10, 3)
+    const open = createRecordOpener(key, 3)
+    for (const [index, record] of records.entries()) t.same(open(record), new Uint8Array([index]))
+    const without = createRecordOpener(key)
+    for (const record of records.slice(0, 3)) without(record)
+    t.throws(() => without(records[3] ?? new Uint8Array(0)), { code: 'bad-request' })
+  },
+)
 
 t.test('units are cut the same, however the bytes arrive', async (t) => {
   const bodies = [0, 1, 2, 300, 65_535, 7].map((length) => freshBytes(length))

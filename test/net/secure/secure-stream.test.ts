@@ -164,7 +164,10 @@ const refusals: readonly {
   {
     name: 'a token of another cluster: the secret is not said',
     initiator: { ...guest, token: { ...token, digest: new Uint8Array(32) } } as InitiatorOptions,
-    dialed: { code: 'bad-request', message: /^remote CA does not match fingerprint. Expected: 0{64}$/ },
+    dialed: {
+      code: 'bad-request',
+      message: /^remote CA does not match fingerprint. Expected: 0{64}$/,
+    },
     accepted: { code: 'unavailable', message: /hung up/ },
   },
   {
@@ -242,7 +245,7 @@ t.test('a recorded handshake cannot be played again', async (t) => {
   pipe[0].write = ((chunk: Uint8Array, done: () => void) => {
     recorded.push(Buffer.from(chunk))
     return write(chunk, done)
-  }) as typeof pipe[0]['write']
+  }) as (typeof pipe)[0]['write']
   await Promise.all([dialed, accepted])
   // The first message was written before we listened; a fresh one does as well.
   const first = encodeUnit(createInitiator(dialer).first())
