@@ -69,6 +69,8 @@ export interface ConnectionOptions {
   readonly handlers: PeerHandlers
   readonly log: Log
   readonly onFault: (error: unknown) => void
+  /** Both have said hello; nothing else of the peer's was heard yet. */
+  readonly onOpen: () => void
   readonly onLeave: () => void
   readonly onClose: (error: CodedError | undefined) => void
 }
@@ -156,7 +158,7 @@ export function createConnection(options: ConnectionOptions): Connection {
     hello: options.hello,
     timers: options.timers,
     handlers: {
-      ...{ onMessage, onRequest, onStream },
+      ...{ onMessage, onRequest, onStream, onOpen: options.onOpen },
       onLeave: options.onLeave,
       onClose: options.onClose,
       onFault: options.onFault,

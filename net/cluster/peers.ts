@@ -16,7 +16,7 @@
 //
 // Worth of messages, sessions and joins are left to their handlers.
 
-import { assert } from '../../core/base/assert.ts'
+import { assert, present } from '../../core/base/assert.ts'
 import { CodedError } from '../../core/base/error.ts'
 import type { NodeId } from '../../core/base/id.ts'
 import type { Log } from '../../core/base/note.ts'
@@ -221,7 +221,13 @@ export function createPeers(options: PeersOptions): Peers {
   /** Lets a stream speak; resolves with the line when both have said hello. */
   const start = (
     stream: SecureStream,
-    from: { readonly host: string; readonly isDialer: boolean; readonly handlers: PeerHandlers },
+    from: {
+      readonly host: string
+      readonly isDialer: boolean
+      readonly handlers: PeerHandlers
+      /** It becomes the line to its peer as soon as it is open. */
+      readonly isKept: boolean
+    },
   ): { readonly line: Line; readonly opened: Promise<Line> } => {
     const { peer: proof } = stream
     const connection = createConnection({
@@ -229,6 +235,9 @@ export function createPeers(options: PeersOptions): Peers {
       hello: hello(proof.type === 'guest'),
       timers: clock,
       onFault: options.onFault,
+      onOpen: () => {
+        if (from.isKept) enlist(line)
+      },
       onLeave: () => left(line),
       onClose: (error) => closed(line, error),
     })
@@ -249,14 +258,14 @@ export function createPeers(options: PeersOptions): Peers {
     if (closing.signal.aborted) return stream.destroy()
     if (proof.type === 'guest') {
       if (guests.size >= guestsMax) return stream.destroy()
-      const { line } = start(stream, { host, isDialer: false, handlers })
+      const { line } = start(stream, { host, isDialer: false, handlers, isKept: false })
       guests.add(line)
       clock.after(guestMs, () => line.connection.mux.destroy())
       return
     }
-    const { line, opened } = start(stream, { host, isDialer: false, handlers })
-    opened.then(enlist, () => {})
     const twin = twinError(stateOf(proof.certificate.nodeId), proof.incarnation)
+    const { line, opened } = start(stream, { host, isDialer: false, handlers, isKept: true })
+    opened.catch(() => {})
     if (twin === undefined) return
     log('error', 'peer.twin', { node: proof.certificate.nodeId, host, reason: twin.message })
     line.connection.mux.destroy(twin)
@@ -391,7 +400,6 @@ export function createPeers(options: PeersOptions): Peers {
         attempt: (address, signal) => dialMember(address, { lane, nodeId, signal }),
         dispose: (late) => void late.connection.mux.close(closeGraceMs),
       })
-      enlist(line)
       // If the two dials crossed, the other line may be the one to use.
       const chosen = state.lines.get(lane) ?? line
       if (chosen.connection.mux.loss !== undefined) throw chosen.connection.mux.loss
@@ -426,7 +434,8 @@ export function createPeers(options: PeersOptions): Peers {
     const identity = options.identity()
     const initiator = { type: 'member' as const, identity, trust, lane, nodeId }
     const { stream } = await dialStream(address, initiator, signal)
-    const { opened } = start(stream, { host: address.host, isDialer: true, handlers })
+    const from = { host: address.host, isDialer: true, handlers, isKept: true }
+    const { opened } = start(stream, from)
     return opened
   }
 
@@ -517,7 +526,8 @@ export function createPeers(options: PeersOptions): Peers {
       const { peer: proof } = stream
       assert(proof.type === 'member', 'a responder is a member')
       const empty = { messages: {}, requests: {}, streams: {}, guests: {} }
-      const { opened } = start(stream, { host: '', isDialer: true, handlers: empty })
+      const from = { host: '', isDialer: true, handlers: empty, isKept: false }
+      const { opened } = start(stream, from)
       const { connection } = await opened
       const leftMs = Math.max(1, timeoutMs - (clock.steadyMs() - startedAtMs))
       const value = await connection.mux
@@ -620,10 +630,9 @@ export function createPeers(options: PeersOptions): Peers {
     },
     connectTo: async (address, connectOptions = {}) => {
       const signal = AbortSignal.any([closing.signal, ...signals(connectOptions.signal)])
-      const line = await dialMember(address, { lane: 'control', signal })
-      enlist(line)
-      const peer = line.connection.peer()
-      if (peer === undefined) throw new CodedError('unavailable', 'the connection ended at once')
+      const { connection } = await dialMember(address, { lane: 'control', signal })
+      if (connection.mux.loss !== undefined) throw connection.mux.loss
+      const peer = present(connection.peer(), 'the peer of an open connection')
       const state = stateOf(peer.nodeId)
       if (state.addresses.length === 0) state.addresses = [address]
       return peer

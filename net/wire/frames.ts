@@ -27,7 +27,7 @@ const frameTypes = [
   'credit', // u32: so many more bytes of the stream may come
   'ping',
   'pong',
-  'leave', // { code, message }: no new requests or streams, please
+  'leave', // nothing new from here on; with { code, message }: nothing at all
 ] as const
 
 export type FrameType = (typeof frameTypes)[number]

@@ -56,6 +56,8 @@ export interface MuxTimers {
 
 /** What happens on the other side, and with the connection. */
 export interface MuxHandlers {
+  /** The peer's hello has come and a version is agreed; before anything else that it says. */
+  readonly onOpen: (agreement: Agreement) => void
   /** A one-way message. A CodedError is left to the handler's own log. */
   readonly onMessage: (kind: string, body: unknown) => void
   /** Its value is the reply; a CodedError travels to the requester. */
@@ -294,8 +296,8 @@ export class Mux {
   }
 
   /**
-   * Leaves in good order: no new requests or streams, those that are open may end within
-   * graceMs. Resolves when closed.
+   * Leaves in good order: nothing new from either side; what was begun, also what is still on its
+   * way here, may end within graceMs. Resolves when closed.
    */
   close(graceMs: number = closeGraceMs): Promise<void> {
     if (this.#isLeaving || this.#closed !== undefined) return this.#ended.promise
@@ -453,6 +455,7 @@ export class Mux {
       if (this.#agreement !== undefined) throw broken('says hello twice')
       this.#agreement = agree(this.#options.hello, decodeHello(payload))
       this.#opened.resolve(this.#agreement)
+      this.#options.handlers.onOpen(this.#agreement)
       this.#pump()
     },
     message: (frame) => {
@@ -513,7 +516,12 @@ export class Mux {
       }
       if (this.#peerLeaves) return
       this.#peerLeaves = true
-      this.#options.handlers.onLeave()
+      // Our answer says that nothing new of ours is on the way any more.
+      if (!this.#isLeaving) {
+        this.#push('leave', 0, nothing)
+        this.#options.handlers.onLeave()
+      }
+      this.#closeIfIdle()
     },
   }
 
@@ -551,10 +559,6 @@ export class Mux {
     if (this.#inbound.size + waiting >= requestsMax * 2) throw broken('asks too much at once')
     if (this.#inbound.size >= requestsMax) {
       this.#post('failure', id, encodeError(exhausted('requests', requestsMax)))
-      return
-    }
-    if (this.#isLeaving) {
-      this.#post('failure', id, encodeError(new CodedError('unavailable', 'the node is leaving')))
       return
     }
     const controller = new AbortController()
@@ -595,8 +599,7 @@ export class Mux {
     const { kind, body } = decodeEnvelope(payload, decodeLimits)
     const refuse = (error: CodedError): void => this.#push('reset', id, encodeError(error))
     const { streamsMax } = this.#options.hello
-    if (this.#isLeaving) refuse(new CodedError('unavailable', 'the node is leaving'))
-    else if (this.#inboundStreams >= streamsMax) refuse(exhausted('streams', streamsMax))
+    if (this.#inboundStreams >= streamsMax) refuse(exhausted('streams', streamsMax))
     else {
       this.#inboundStreams++
       this.#options.handlers.onStream(this.#makeStream(id, kind, body))
@@ -696,7 +699,8 @@ export class Mux {
   // The end
 
   #closeIfIdle(): void {
-    if (!this.#isLeaving || this.#closed !== undefined || this.#isSending) return
+    if (!this.#isLeaving || !this.#peerLeaves || this.#isSending) return
+    if (this.#closed !== undefined) return
     if (this.openCount() > 0 || this.#control.length > 0) return
     if (this.#small.length > 0 || this.#large.length > 0 || this.#message !== undefined) return
     this.#link.close()

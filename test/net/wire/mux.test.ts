@@ -53,6 +53,7 @@ function makeSide(
     hello: { ...hello, ...options.hello },
     timers: options.clock,
     handlers: {
+      onOpen: () => {},
       onMessage: (kind, body) => kept.messages.push(body === null ? kind : body),
       onRequest: options.onRequest ?? (async (_kind, body) => body),
       onStream: (stream) => kept.streams.push(stream),
