@@ -302,7 +302,8 @@ function cycles(texts: ReadonlyMap<string, SourceText>): string[] {
     for (const next of targetsOf(texts, path, { withTypes: false })) visit(next, [...trail, path])
     done.add(path)
   }
-  for (const path of texts.keys()) visit(path, [])
+  // The simulator's world, hosts and clients call each other, as the real ones do over a network.
+  for (const path of texts.keys()) if (!path.startsWith('test/')) visit(path, [])
   return found
 }
 

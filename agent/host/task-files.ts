@@ -114,6 +114,8 @@ export function createTaskFiles({ folder, content, log }: TaskFilesOptions): Hos
       }
       unmount(folder)
       await rmdir(folder)
+      // Another agent may have its own beside it.
+      await rmdir(dirname(folder)).catch(() => undefined)
     },
   }
 }
@@ -163,7 +165,7 @@ async function write(folder: string, task: TaskId, files: readonly FilledFile[])
       await writeFile(path, data, { mode: 0o600, flag: 'wx' })
       await chown(path, number(what, 'UID', file.uid), number(what, 'GID', file.gid))
       // After the owner: a change of owner takes some bits of the mode away.
-      await chmod(path, file.mode & 0o7777)
+      await chmod(path, file.mode)
     }
     await rename(aside, join(folder, task))
   } catch (error) {

@@ -24,6 +24,8 @@ export const limits = {
   portMax: 65_535,
   /** The largest id of a user or group; the one above it means "nobody was named". */
   userIdMax: 0xff_ff_ff_fe,
+  /** The bits that chmod(2) knows: read, write, execute, and the three above them. */
+  fileModeMax: 0o7777,
   /** The data path port is one of IANA's registered ports. */
   dataPathPortMin: 1_024,
   dataPathPortMax: 49_151,

@@ -21,7 +21,15 @@ import {
   setTerm,
   setVote,
 } from './state.ts'
-import type { MemberId, PreVote, PreVoteReply, TimeoutNow, Vote, VoteReply } from './types.ts'
+import type {
+  Member,
+  MemberId,
+  PreVote,
+  PreVoteReply,
+  TimeoutNow,
+  Vote,
+  VoteReply,
+} from './types.ts'
 
 /** True while we hear a leader, or are one: then nobody else is voted for. */
 export function hasLiveLeader(state: RaftState): boolean {
@@ -34,8 +42,8 @@ export function electionTimedOut(state: RaftState): void {
   if (!mayCampaign(state)) {
     resetElectionTimer(state)
     // A learner that hears nothing may have been removed and missed the news. It cannot win; it
-    // asks for the answer that a removed member gets.
-    askPreVotes(state)
+    // asks everyone it knows for the answer that a removed member gets.
+    askPreVotes(state, () => true)
     return
   }
   if (!isDiskWell(state)) {
@@ -56,11 +64,11 @@ function preCampaign(state: RaftState): void {
   state.votes = new Map([[state.id, true]])
   resetElectionTimer(state)
   note(state, 'raft.pre-campaign')
-  askPreVotes(state)
+  askPreVotes(state, (member) => member.isVoter)
   if (isWon(state)) campaign(state, false)
 }
 
-function askPreVotes(state: RaftState): void {
+function askPreVotes(state: RaftState, isAsked: (member: Member) => boolean): void {
   const ask = {
     type: 'preVote',
     nextTerm: state.term + 1,
@@ -68,7 +76,7 @@ function askPreVotes(state: RaftState): void {
     lastTerm: lastTerm(state.log),
   } as const
   for (const member of membershipOf(state).members) {
-    if (member.isVoter && member.id !== state.id) send(state, member.id, ask)
+    if (isAsked(member) && member.id !== state.id) send(state, member.id, ask)
   }
 }
 

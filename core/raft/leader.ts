@@ -1,29 +1,27 @@
 // The leader's work: appends and heartbeats out, answers in, the commit rule, check-quorum.
 //
-// What a leader knows of a follower stands in progress.ts; what it was asked to do by its host
-// (proposals, changes, hand-overs) in proposals.ts; reads in reads.ts; snapshots in snapshots.ts.
+// What a leader knows of a follower stands in progress.ts and followers.ts; how it is sent what it
+// lacks in replication.ts; what the host asks for in proposals.ts, transfer.ts and reads.ts.
 
 import { assert, present } from '../base/assert.ts'
-import { batch, lastAtMost, lastIndex, termAt } from './log.ts'
-import { hasQuorum, isVoter, quorumValue } from './membership.ts'
 import {
-  acknowledge,
-  becomeProbe,
-  becomeReplicate,
-  makeProgress,
-  noteRoundTrip,
-  type Progress,
-  sentAhead,
-} from './progress.ts'
-import { hasQuorumOfOthers, startTransfer, tickTransfer } from './proposals.ts'
+  hasQuorumOfOthers,
+  heardFollower,
+  isRecentlyHeard,
+  leaderOf,
+  syncProgress,
+} from './followers.ts'
+import { lastAtMost, lastIndex } from './log.ts'
+import { hasQuorum, isVoter, quorumValue } from './membership.ts'
+import { acknowledge, becomeProbe, becomeReplicate, noteRoundTrip } from './progress.ts'
 import { confirmReads, openReads, roundOfNewestRead } from './reads.ts'
-import { sendSnapshot, tickSnapshot } from './snapshots.ts'
+import { sendAppend, sendAppends } from './replication.ts'
+import { tickSnapshot } from './snapshots.ts'
 import {
   appendEntry,
   becomeFollower,
   commitTo,
   isDiskWell,
-  type LeaderState,
   lostIncarnation,
   membershipAt,
   membershipOf,
@@ -34,11 +32,8 @@ import {
   stop,
   termOf,
 } from './state.ts'
+import { startTransfer, tickTransfer } from './transfer.ts'
 import type { AppendRefusal, AppendReply, HeartbeatReply, MemberId } from './types.ts'
-
-export function leaderOf(state: RaftState): LeaderState {
-  return present(state.leader, 'the leader state')
-}
 
 export function becomeLeader(state: RaftState): void {
   assert(state.role === 'candidate', 'only a candidate becomes leader')
@@ -71,31 +66,6 @@ export function appendNoop(state: RaftState): void {
   const index = lastIndex(state.log) + 1
   appendEntry(state, { type: 'noop', index, term: state.term, sizeBytes, data })
   leaderOf(state).uncommittedBytes += sizeBytes
-}
-
-/** Makes the followers we keep progress of those of the configuration in force. */
-export function syncProgress(state: RaftState): void {
-  const { progress } = leaderOf(state)
-  const { members } = membershipOf(state)
-  for (const { id } of members) {
-    if (id === state.id || progress.has(id)) continue
-    progress.set(id, makeProgress(id, lastIndex(state.log) + 1, state.now))
-  }
-  for (const id of [...progress.keys()]) {
-    if (!members.some((member) => member.id === id)) progress.delete(id)
-  }
-}
-
-export function isRecentlyHeard(state: RaftState, id: MemberId): boolean {
-  if (id === state.id) return true
-  const progress = state.leader?.progress.get(id)
-  return progress !== undefined && state.now - progress.heardAt < state.electionTicks
-}
-
-/** Recently heard indeed, not only given the grace of a new leader: it can be counted on. */
-export function isAnswering(state: RaftState, id: MemberId): boolean {
-  if (!isRecentlyHeard(state, id)) return false
-  return id === state.id || state.leader?.progress.get(id)?.hasAnswered === true
 }
 
 /** Time passes for a leader: is there still a quorum, is the disk well, is a heartbeat due? */
@@ -148,62 +118,6 @@ export function broadcastHeartbeat(state: RaftState): void {
     })
   }
   confirmReads(state)
-}
-
-/** Sends every follower what it lacks, as far as its window allows. */
-export function replicate(state: RaftState): void {
-  for (const progress of leaderOf(state).progress.values()) sendAppends(state, progress)
-}
-
-export function sendAppends(state: RaftState, progress: Progress): void {
-  if (progress.state === 'snapshot') return
-  if (progress.state === 'probe') {
-    if (!progress.isPaused) progress.isPaused = sendAppend(state, progress, false)
-    return
-  }
-  const { inflightMessagesMax, inflightBytesMax } = state.config.limits
-  while (
-    progress.next <= lastIndex(state.log) &&
-    progress.inflight.length < inflightMessagesMax &&
-    progress.inflightBytes < inflightBytesMax
-  ) {
-    if (!sendAppend(state, progress, false)) return
-  }
-}
-
-/** Sends one append from `next` on; false if a snapshot must take its place. */
-function sendAppend(state: RaftState, progress: Progress, isEmpty: boolean): boolean {
-  assert(progress.next > progress.match, `next of ${progress.id} is above its match`)
-  const prevIndex = progress.next - 1
-  const prevTerm = termAt(state.log, prevIndex)
-  if (prevTerm === undefined) {
-    sendSnapshot(state, progress)
-    return false
-  }
-  const { messageEntriesMax, messageBytesMax } = state.config.limits
-  const max = { entries: messageEntriesMax, sizeBytes: messageBytesMax }
-  const entries = isEmpty ? [] : batch(state.log, progress.next, max)
-  const { commit } = state
-  send(state, progress.id, { type: 'append', prevIndex, prevTerm, commit, entries })
-  if (progress.state === 'replicate' && entries.length > 0) {
-    const sizeBytes = entries.reduce((sum, entry) => sum + entry.sizeBytes, 0)
-    sentAhead(progress, prevIndex + entries.length, sizeBytes)
-  }
-  return true
-}
-
-/** The sender of an answer, if we lead, it is of our term, and its sender is a follower of ours. */
-export function heardFollower(
-  state: RaftState,
-  from: MemberId,
-  term: number,
-): Progress | undefined {
-  if (state.leader === undefined || term !== state.term) return undefined
-  const progress = state.leader.progress.get(from)
-  if (progress === undefined) return undefined
-  progress.heardAt = state.now
-  progress.hasAnswered = true
-  return progress
 }
 
 export function onAppendReply(state: RaftState, from: MemberId, message: AppendReply): void {

@@ -1,27 +1,12 @@
 // What a leader is asked to do by its host: append entries, change the membership, hand over.
 
 import { present } from '../base/assert.ts'
-import { isAnswering, leaderOf, sendAppends, syncProgress } from './leader.ts'
+import { isAnswering, leaderOf, syncProgress } from './followers.ts'
 import { lastIndex } from './log.ts'
-import {
-  changeMembership,
-  hasQuorum,
-  isVoter,
-  memberOf,
-  membershipSizeBytes,
-  quorumOf,
-  voterCount,
-} from './membership.ts'
+import { changeMembership, membershipSizeBytes } from './membership.ts'
 import { findRequest } from './requests.ts'
-import { appendEntry, membershipOf, note, type RaftState, refuse, send } from './state.ts'
-import type {
-  Accepted,
-  MemberId,
-  MembershipChange,
-  Proposal,
-  Refusal,
-  RefusalReason,
-} from './types.ts'
+import { appendEntry, membershipOf, type RaftState, refuse } from './state.ts'
+import type { Accepted, MembershipChange, Proposal, Refusal, RefusalReason } from './types.ts'
 
 interface Why {
   readonly reason: RefusalReason
@@ -127,66 +112,6 @@ function judgeChange(state: RaftState): Why | undefined {
     return { reason: 'no-entry-of-own-term', text }
   }
   return undefined
-}
-
-/** True if the other voters that answer would do without us. */
-export function hasQuorumOfOthers(state: RaftState): boolean {
-  const isThere = (id: MemberId): boolean => id !== state.id && isAnswering(state, id)
-  return hasQuorum(membershipOf(state), isThere)
-}
-
-/** Starts to hand over, to the given member or the best one. */
-export function startTransfer(state: RaftState, to: MemberId | undefined): void {
-  const { leader } = state
-  const refuseIt = (why: Why): void => refuse(state, { what: 'transfer', ...why })
-  if (leader === undefined) {
-    refuseIt({ reason: 'not-leader', text: `${state.id} is not the leader` })
-    return
-  }
-  if (to !== undefined && !isVoter(membershipOf(state), to)) {
-    const reason = memberOf(membershipOf(state), to) ? 'not-a-voter' : 'unknown-member'
-    refuseIt({ reason, text: `${to} cannot lead: name a voter` })
-    return
-  }
-  if (to === state.id) return
-  const target = to ?? bestSuccessor(state)
-  if (target === undefined || !isAnswering(state, target)) {
-    const text = `of ${voterCount(membershipOf(state))} voters (majority ${quorumOf(membershipOf(state))}) none that answers can take over`
-    refuseIt({ reason: 'nobody-to-take-over', text })
-    return
-  }
-  leader.transfer = { to: target, deadline: state.now + 2 * state.electionTicks, isSent: false }
-  note(state, 'raft.transfer-started', { to: target })
-  tickTransfer(state)
-}
-
-function bestSuccessor(state: RaftState): MemberId | undefined {
-  let best: { id: MemberId; match: number } | undefined
-  for (const { id, match } of leaderOf(state).progress.values()) {
-    if (!isVoter(membershipOf(state), id) || !isAnswering(state, id)) continue
-    if (best === undefined || match > best.match) best = { id, match }
-  }
-  return best?.id
-}
-
-/** Tells the successor to campaign once it has everything; gives up in time. */
-export function tickTransfer(state: RaftState): void {
-  const leader = leaderOf(state)
-  const { transfer } = leader
-  if (transfer === undefined) return
-  const progress = leader.progress.get(transfer.to)
-  if (progress === undefined || state.now >= transfer.deadline) {
-    leader.transfer = undefined
-    note(state, 'raft.transfer-failed', { to: transfer.to })
-    return
-  }
-  if (transfer.isSent) return
-  if (progress.match < lastIndex(state.log)) {
-    sendAppends(state, progress)
-    return
-  }
-  transfer.isSent = true
-  send(state, transfer.to, { type: 'timeoutNow' })
 }
 
 /** What a refusal of anything says before the start and after the end. */

@@ -23,15 +23,15 @@ import {
   onAppendReply,
   onHeartbeatReply,
   pushReads,
-  replicate,
   tickLeader,
 } from './leader.ts'
 import { assertLimits } from './limits.ts'
 import { entryAt, type Log, lastIndex, makeLog, termAt } from './log.ts'
 import { hasQuorum } from './membership.ts'
 import { becomeProbe } from './progress.ts'
-import { propose, proposeMembership, refuseEverything, startTransfer } from './proposals.ts'
+import { propose, proposeMembership, refuseEverything } from './proposals.ts'
 import { requestRead } from './reads.ts'
+import { replicate } from './replication.ts'
 import { makeRequests, noteRequest } from './requests.ts'
 import {
   onSnapshotChunk,
@@ -53,6 +53,7 @@ import {
   type RaftState,
   resetElectionTimer,
 } from './state.ts'
+import { startTransfer } from './transfer.ts'
 import type {
   FollowerStatus,
   MemberId,

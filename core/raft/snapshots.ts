@@ -11,7 +11,7 @@
 // that is expected, so that two snapshots are never mixed.
 
 import { assert, present } from '../base/assert.ts'
-import { heardFollower, leaderOf } from './leader.ts'
+import { heardFollower, leaderOf } from './followers.ts'
 import { compact, lastIndex, reset, termAt } from './log.ts'
 import { becomeProbe, becomeSnapshot, type Progress } from './progress.ts'
 import { makeRequests, requestsUpTo } from './requests.ts'

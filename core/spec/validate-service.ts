@@ -233,13 +233,13 @@ function* checkReferences(
         )
       }
       nameOf.set(file.name, name)
-      yield* checkOwner(file, { at, what: `${word} ${name}` })
+      yield* checkFile(file, { at, what: `${word} ${name}` })
     }
   }
 }
 
 /** Swarm takes names of users too, and then no task ever starts: only numbers can be meant. */
-function* checkOwner(
+function* checkFile(
   file: FileTarget,
   { at, what }: { readonly at: string; readonly what: string },
 ): Problems {
@@ -252,6 +252,11 @@ function* checkOwner(
       `${at}.File.${field}`,
       `${what}: ${field} ${quote(value)} must be a number from 0 to ${limits.userIdMax}; names of users are not known outside the container`,
     )
+  }
+  const most = limits.fileModeMax
+  if (file.mode < 0 || file.mode > most) {
+    const [mode, bound] = [file.mode, most].map((bits) => bits.toString(8))
+    yield invalid(`${at}.File.Mode`, `${what}: Mode 0${mode} must be from 0 to 0${bound}`)
   }
 }
 

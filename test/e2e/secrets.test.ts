@@ -1,11 +1,11 @@
 // Secrets and configs: from both CLIs into files of containers, and nowhere else. The bytes are
 // looked for on everything that the node writes.
 
-import { readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { run } from '../../scripts/process.ts'
-import { agentCommand } from '../support/agent.ts'
+import { agentCommand, startAgent } from '../support/agent.ts'
 import { docker } from '../support/docker-cli.ts'
 import { waitFor } from '../support/wait.ts'
 import { openOneNode, shell, type TaskJson } from './one-node.ts'
@@ -257,6 +257,42 @@ t.test('a reference that cannot hold is refused when the service is made', async
   t.match(answer.body, 'rpc error: code = InvalidArgument desc = configs not found: lost, gone')
 })
 
+t.test('both CLIs read all forms of a reference alike', async (t) => {
+  const forms = [
+    ['--secret', 'pw'],
+    ['--secret', 'source=pw'],
+    ['--secret', 'src=pw,target=../up'],
+    ['--secret', 'source=pw,target=/a/b,uid=33,gid=44,mode=0400'],
+    ['--secret', 'pw,mode=600'],
+    ['--config', 'source=settings,target=x.conf,mode=0777'],
+    ['--config', 'source=settings,uid=7', '--secret', 'pw'],
+    ['--config', 'settings,uid=7'],
+    ['--secret', 'target=x'],
+    ['--secret', 'source=pw,mode=999'],
+    ['--secret', 'source=pw,bogus=1'],
+    ['--config', 'source=settings,gid=wheel'],
+    ['--config', ''],
+  ]
+  const create = ['service', 'create', '--detach', '--replicas', '0', '--name', 'form']
+  for (const form of forms) {
+    const told: string[] = []
+    for (const cli of [
+      (...args: string[]) => node.docker(...args),
+      (...args: string[]) => node.agent.cli(...args),
+    ]) {
+      const ended = await cli(...create, ...form, shell)
+      if (ended.code === 0) {
+        const { Spec } = (await node.agent.json({ path: '/services/form' })) as {
+          readonly Spec: { readonly TaskTemplate: { readonly ContainerSpec: object } }
+        }
+        told.push(JSON.stringify(Spec.TaskTemplate.ContainerSpec))
+        await node.must('service', 'rm', 'form')
+      } else told.push(printed(ended).replaceAll('docker service', 'agent service'))
+    }
+    t.equal(told[1], told[0], form.join(' '))
+  }
+})
+
 t.test('an update gives new tasks other files, by both CLIs', async (t) => {
   await node.must(
     ...['service', 'update', '--detach', '--secret-rm', 'pw', '--config-rm', 'settings'],
@@ -321,6 +357,21 @@ t.test('an engine that starts anew gets the files again', async (t) => {
   await awaitPlaced(1)
 })
 
+t.test('a power cut takes them, and the node that comes back has them again', async (t) => {
+  const [before] = await node.awaitRunning('web', { count: 1 })
+  await node.host.powerOff()
+  await node.host.powerOn()
+  t.same(await placed(), [])
+  await node.engine.start()
+  await node.agent.start()
+  const next = await waitFor({ what: 'the task after the cut', timeoutMs: 60_000 }, async () => {
+    const [task] = await node.running('web')
+    return task !== undefined && task.ID !== before?.ID ? task : undefined
+  })
+  t.equal(await inside(next, 'cat /run/secrets/pw'), password)
+  await awaitPlaced(1)
+})
+
 t.test('the files go with their task', async (t) => {
   const [task] = await node.awaitRunning('web', { count: 1 })
   await node.engineMust('kill', task?.Status.ContainerStatus?.ContainerID ?? '')
@@ -357,4 +408,21 @@ t.test('a node that leaves takes its place in memory away', async (t) => {
   t.match((await node.host.run(['cat', '/proc/mounts'])).stdout, `tmpfs ${tasksFolder}`)
   await node.must('swarm', 'leave', '--force')
   t.notMatch((await node.host.run(['cat', '/proc/mounts'])).stdout, `tmpfs ${tasksFolder}`)
+  t.notOk(existsSync(tasksFolder))
+})
+
+t.test('where nothing can be mounted a task is refused, and nothing is written', async (t) => {
+  await node.agent.stop()
+  const weak = await startAgent(node.host, {
+    engine: node.engine,
+    command: ['setpriv', '--bounding-set=-sys_admin', '--inh-caps=-sys_admin', ...agentCommand()],
+  })
+  t.teardown(() => weak.stop())
+  await node.must('swarm', 'init')
+  await node.must('secret', 'create', 'pw', passwordFile)
+  await node.create('web', '--restart-condition', 'none', '--secret', 'pw', shell)
+  await node.awaitPs('web', /Rejected .*kept in memory only.* EPERM; run the agent as root/)
+  const found = await run('grep', ['-rlF', '-e', password, node.host.folder], { timeoutMs: 60_000 })
+  t.equal(found.stdout, '')
+  await node.remove('web')
 })

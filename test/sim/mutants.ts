@@ -113,13 +113,8 @@ export const mutants: readonly Mutant[] = [
       ),
       at(
         'state',
-        '  return { term, votedFor, commit, epoch,',
-        '  return { term, votedFor: undefined, commit, epoch,',
-      ),
-      at(
-        'state',
-        '  const { term, votedFor, commit, epoch, incarnation, seen } = state',
-        '  const { term, commit, epoch, incarnation, seen } = state',
+        '  return { term, votedFor, commit, epoch, incarnation, starts, seen }\n',
+        '  const nobody = votedFor === undefined ? votedFor : undefined\n  return { term, votedFor: nobody, commit, epoch, incarnation, starts, seen }\n',
       ),
     ],
   },
@@ -307,7 +302,7 @@ export const mutants: readonly Mutant[] = [
     edits: [
       at('raft', '  return message.term === state.term\n', '  return true\n'),
       at(
-        'leader',
+        'followers',
         'if (state.leader === undefined || term !== state.term) return undefined',
         'if (state.leader === undefined || term > state.term) return undefined',
       ),
@@ -375,8 +370,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       at(
         'reads',
-        '        : (leader.progress.get(id)?.roundAcked ?? 0) >= round,\n',
-        '        : state.now - (leader.progress.get(id)?.heardAt ?? -1e9) < 2 * state.electionTicks,\n',
+        '(leader.progress.get(id)?.roundAcked ?? 0) >= round,',
+        'state.now - (leader.progress.get(id)?.heardAt ?? -1e9) < 2 * state.electionTicks,',
       ),
     ],
   },
@@ -676,8 +671,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       at(
         'identity',
-        "      refuseSender(state, from, message, 'outdated')\n      return false\n",
-        '      return true\n',
+        '  if (known !== undefined && isSameStart(known, incarnation)) return true\n',
+        '  if (known !== undefined) return true\n',
       ),
       at(
         'state',
@@ -755,7 +750,7 @@ export const mutants: readonly Mutant[] = [
     kind: 41,
     edits: [
       at(
-        'leader',
+        'followers',
         '  return id === state.id || state.leader?.progress.get(id)?.hasAnswered === true\n',
         '  return true\n',
       ),

@@ -201,7 +201,10 @@ function isLevel(world: World): boolean {
   }
   for (const node of world.nodes) {
     const isRemoved = raft.membership.removed.includes(node.id)
-    const mustKnow = isRemoved && node.raft !== undefined && node.raft.lastIndex > 0
+    // It can only be told by someone whom it knows and who is still there.
+    const known = node.raft?.membership.members ?? []
+    const canAsk = known.some((one) => raft.membership.members.some((two) => two.id === one.id))
+    const mustKnow = isRemoved && canAsk
     if (mustKnow && !node.isLost && node !== world.cutOff && !node.isStopped) return false
   }
   return true

@@ -6,11 +6,11 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { createInterface } from 'node:readline'
 import t, { type Test } from 'tap'
-import { makeDataKey } from '../../../agent/storage/data-key.ts'
-import { type Disk, type DiskFile, realDisk } from '../../../agent/storage/disk.ts'
-import { openWal, type Wal, type WalOptions } from '../../../agent/storage/wal.ts'
-import { hasCode } from '../../../core/base/error.ts'
-import { digestOf, entriesOf, hardState, snapshotAt } from './wal-model.ts'
+import { makeDataKey } from '../../agent/storage/data-key.ts'
+import { type Disk, type DiskFile, realDisk } from '../../agent/storage/disk.ts'
+import { openWal, type Wal, type WalOptions } from '../../agent/storage/wal.ts'
+import { hasCode } from '../../core/base/error.ts'
+import { digestOf, entriesOf, hardState, snapshotAt } from '../agent/storage/wal-model.ts'
 
 // Many starts of processes and large files: slow on a busy machine, and never endless.
 t.setTimeout(240_000)
@@ -331,7 +331,7 @@ t.test('kill -9 of a writer loses nothing that it was told was safe', async (t) 
   for (let round = 0; round < 20; round++) {
     const writer = spawn(
       process.execPath,
-      [`${import.meta.dirname}/wal-writer.program.ts`, folder, key],
+      [`${import.meta.dirname}/../agent/storage/wal-writer.program.ts`, folder, key],
       {
         stdio: ['ignore', 'pipe', 'inherit'],
       },

@@ -1,20 +1,20 @@
 // The power may go at any moment: what was acknowledged is there again, what was not is there whole
 // or not at all, and the log goes on from there.
 //
-//   SEEDS=200 node test/agent/storage/wal-power.test.ts     tries more
-//   SEED=17   node test/agent/storage/wal-power.test.ts     repeats one
+//   SEEDS=200 node test/e2e/wal-power.test.ts     tries more
+//   SEED=17   node test/e2e/wal-power.test.ts     repeats one
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname } from 'node:path'
 import t from 'tap'
-import { makeDataKey } from '../../../agent/storage/data-key.ts'
-import { type Disk, realDisk } from '../../../agent/storage/disk.ts'
-import { openWal, type Wal } from '../../../agent/storage/wal.ts'
-import { emptyLog, type LogState } from '../../../agent/storage/wal-record.ts'
-import { below, numberedRandom, type Random } from '../../../core/base/random.ts'
-import { createPowerDisk, type PowerDisk } from './power-disk.ts'
-import { applied, digestOf, entriesOf, randomOperation } from './wal-model.ts'
+import { makeDataKey } from '../../agent/storage/data-key.ts'
+import { type Disk, realDisk } from '../../agent/storage/disk.ts'
+import { openWal, type Wal } from '../../agent/storage/wal.ts'
+import { emptyLog, type LogState } from '../../agent/storage/wal-record.ts'
+import { below, numberedRandom, type Random } from '../../core/base/random.ts'
+import { createPowerDisk, type PowerDisk } from '../agent/storage/power-disk.ts'
+import { applied, digestOf, entriesOf, randomOperation } from '../agent/storage/wal-model.ts'
 
 // Many starts of processes and large files: slow on a busy machine, and never endless.
 t.setTimeout(240_000)
