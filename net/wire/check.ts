@@ -46,6 +46,13 @@ export function readCount(
   return value
 }
 
+/** True or false. */
+export function readFlag(fields: Fields, name: string): boolean {
+  const value = fields[name]
+  if (typeof value !== 'boolean') throw wrong(name, 'true or false', value)
+  return value
+}
+
 /** Bytes, exactly so many or at most so many. */
 export function readBytes(
   fields: Fields,
