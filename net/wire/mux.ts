@@ -146,7 +146,7 @@ export class Mux {
   readonly #outbound = new Map<number, Pending>()
   readonly #inbound = new Map<number, AbortController>()
   readonly #parts = new Map<number, { readonly pieces: Uint8Array[]; bytes: number }>()
-  readonly #pings: (() => void)[] = []
+  readonly #pings: { resolve: () => void; reject: (error: CodedError) => void }[] = []
   #inboundStreams = 0
   #outboundStreams = 0
   #nextId: number
@@ -288,10 +288,9 @@ export class Mux {
   /** Resolves with the answer; rejects when the connection ends first. */
   ping(): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (this.#closed !== undefined) reject(this.#lost())
-      this.#pings.push(resolve)
+      if (this.#closed !== undefined) throw this.#lost()
+      this.#pings.push({ resolve, reject })
       this.#push('ping', 0, nothing)
-      this.#ended.promise.then(() => reject(this.#lost()))
     })
   }
 
@@ -506,7 +505,7 @@ export class Mux {
       if (!this.#control.some(({ type }) => type === 'pong')) this.#push('pong', 0, nothing)
     },
     pong: () => {
-      for (const resolve of this.#pings.splice(0)) resolve()
+      for (const { resolve } of this.#pings.splice(0)) resolve()
     },
     leave: ({ payload }) => {
       if (payload.length > 0) {
@@ -719,6 +718,7 @@ export class Mux {
     const lost = this.#lost()
     this.#opened.reject(error ?? lost)
     for (const id of [...this.#outbound.keys()]) this.#settle(id)?.reject(lost)
+    for (const { reject } of this.#pings.splice(0)) reject(lost)
     for (const stream of [...this.#streams.values()]) stream.fail(lost)
     for (const controller of this.#inbound.values()) controller.abort(lost)
     this.#inbound.clear()
