@@ -354,6 +354,55 @@ t.test('a thousand silent connections do not keep a member out', async (t) => {
   )
 })
 
+/** A clock on which everything takes a twentieth of the time. */
+const hasty = {
+  ...systemClock,
+  steadyMs: () => systemClock.steadyMs() * 20,
+  after: (ms: number, callback: () => void) => systemClock.after(ms / 20, callback),
+}
+
+t.test('a peer that falls silent is given up after 12 s, and found again', async (t) => {
+  const cluster = makeClusterKeys()
+  const host = await startNode(t, cluster, { number: 1, clock: hasty })
+  const cable = createServer((near) => {
+    const far = connect(host.address)
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      from.on('data', (bytes) => isCut || to.write(bytes))
+      from.on('error', () => {})
+      from.on('close', () => isCut || to.destroy())
+      plugs.push(from)
+    }
+  }).listen(0, '127.0.0.1')
+  const plugs: Socket[] = []
+  let isCut = false
+  await once(cable, 'listening')
+  t.teardown(() => {
+    cable.close()
+    for (const socket of plugs) socket.destroy()
+  })
+  const other = await startNode(t, cluster, { number: 2, isDeaf: true, clock: hasty })
+  const { port } = cable.address() as AddressInfo
+  other.peers.setAddresses(host.id, [{ host: '127.0.0.1', port }])
+  t.equal(await other.peers.request(host.id, 'echo', 1, { timeoutMs: 20_000 }), 1)
+  // Idle is not silent: pings are answered. 30 s of the hasty clock.
+  await new Promise<void>((resolve) => hasty.after(30_000, resolve))
+  t.same([host.downs, other.downs], [[], []])
+  isCut = true
+  await waitFor(
+    { what: 'both to notice', timeoutMs },
+    () => host.downs.length + other.downs.length === 2,
+  )
+  t.match(other.logged.join(), /peer.down.*no sign of life for 12 s/)
+  isCut = false
+  await waitFor(
+    { what: 'the way back', timeoutMs },
+    async () => (await other.peers.request(host.id, 'echo', 2, { timeoutMs: 20_000 })) === 2,
+  )
+})
+
 t.test('an address in use is named', async (t) => {
   const cluster = makeClusterKeys()
   const host = await startNode(t, cluster, { number: 1 })
