@@ -2,6 +2,7 @@
 // the backend of the HTTP API; whether there is a node behind it or not yet is its business.
 
 import { mkdirSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { dirname, join } from 'node:path'
 import { CodedError } from '../core/base/error.ts'
 import type { NodeId, TaskId } from '../core/base/id.ts'
@@ -146,8 +147,16 @@ class LocalBackend implements Backend {
     return this.#change(async () => {
       if (this.#node !== undefined) throw new CodedError('unavailable', swarmTexts.isPart)
       const { config } = this.#options
-      const { port } = parseHostPort(request.listenAddress ?? config.listenAddress)
-      const advertise = parseHostPort(request.advertiseAddress || config.advertiseAddress, port)
+      const { port } = localAddress(request.listenAddress || config.listenAddress, {
+        refusal: swarmTexts.badListen,
+      })
+      const advertise = localAddress(request.advertiseAddress || config.advertiseAddress, {
+        port,
+        refusal: swarmTexts.badAdvertise,
+      })
+      if (/^[0.:]+$/.test(advertise.host)) {
+        throw new CodedError('bad-request', `${swarmTexts.badAdvertise}: ${advertise.host}`)
+      }
       const node = await foundCluster(this.#nodeOptions(), {
         ...request,
         address: advertise.host,
@@ -249,6 +258,20 @@ class LocalBackend implements Backend {
         createDockerExecutor({ socket: config.engineSocket, nodeId, log, clock, files }),
     }
   }
+}
+
+/** An address of this machine: an IP address or the name of an interface, and perhaps a port. */
+function localAddress(
+  text: string,
+  options: { readonly port?: number; readonly refusal: string },
+): ReturnType<typeof parseHostPort> {
+  try {
+    const address = parseHostPort(text, options.port)
+    if (isIP(address.host) !== 0) return address
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error
+  }
+  throw new CodedError('bad-request', `${options.refusal}: ${text}`)
 }
 
 /** What this version cannot honour is refused by its flag. */

@@ -294,6 +294,8 @@ function cycles(texts: ReadonlyMap<string, SourceText>): string[] {
   const done = new Set<string>()
   const found: string[] = []
   function visit(path: string, trail: readonly string[]): void {
+    // The simulator's world, hosts and clients call each other, as real ones do over a network.
+    if (path.startsWith('test/sim/')) return
     if (trail.includes(path)) {
       found.push(`cycle: ${[...trail.slice(trail.indexOf(path)), path].join(' -> ')}`)
       return
@@ -302,8 +304,7 @@ function cycles(texts: ReadonlyMap<string, SourceText>): string[] {
     for (const next of targetsOf(texts, path, { withTypes: false })) visit(next, [...trail, path])
     done.add(path)
   }
-  // The simulator's world, hosts and clients call each other, as the real ones do over a network.
-  for (const path of texts.keys()) if (!path.startsWith('test/')) visit(path, [])
+  for (const path of texts.keys()) visit(path, [])
   return found
 }
 

@@ -81,6 +81,11 @@ export interface TaskLogEntry extends LogEntry {
 
 /** Refusals of a node that cannot do what was asked, in the words users and scripts know. */
 export const swarmTexts = {
+  /** bad-request, for init. */
+  badListen:
+    'listen address must be an IP address or network interface (with optional port number)',
+  badAdvertise:
+    'advertise address must be a non-zero IP address or network interface (with optional port number)',
   /** not-in-swarm, when leaving. */
   notPart: 'This node is not part of a swarm',
   /** not-in-swarm, for everything else. */

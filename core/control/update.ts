@@ -12,6 +12,7 @@ import { fullUpdate } from '../object/defaults.ts'
 import type { Service, UpdateConfig, UpdateStatus } from '../object/service.ts'
 import { isEnded, type Task } from '../object/task.ts'
 import type { ControlPass } from './controller.ts'
+import { delayMsMax } from './restart.ts'
 import { isDirty, isTaskChange, putTask, type Slot, slotsOf } from './slots.ts'
 import { putSpec } from './spec-change.ts'
 
@@ -118,14 +119,13 @@ function startUpdate(pass: ControlPass, service: Service): Service {
   })
 }
 
-/** A slot whose new task just failed (failure action continue) is tried again after a while. */
+/** A slot whose new task failed (failure action continue) is tried again, later and later. */
 function isResting(pass: ControlPass, service: Service, slot: Slot): boolean {
   const sinceMs = service.updateStatus?.startedAtMs ?? 0
-  const last = slot.tasks
-    .filter((task) => task.createdAtMs >= sinceMs && !isDirty(service, task))
-    .at(-1)
+  const tries = slot.tasks.filter((task) => task.createdAtMs >= sinceMs && !isDirty(service, task))
+  const last = tries.at(-1)
   if (last === undefined || !isEnded(last.status.state)) return false
-  const again = last.status.atMs + retryMs
+  const again = last.status.atMs + Math.min(delayMsMax, retryMs * 2 ** (tries.length - 1))
   if (again <= pass.draft.nowMs) return false
   pass.wake(again)
   return true

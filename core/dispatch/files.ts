@@ -7,7 +7,9 @@
 //
 // Nothing is kept between calls: what a node had is read from its tasks as they were.
 
+import { equal } from '../base/equal.ts'
 import type { NodeId, TaskId } from '../base/id.ts'
+import type { ClusterObject } from '../object/object.ts'
 import type { ServiceSpec } from '../object/service.ts'
 import { isEnded, type Task } from '../object/task.ts'
 import type { Applied } from '../store/change.ts'
@@ -35,6 +37,16 @@ export function neededFiles(tasks: Iterable<Task>): ReadonlySet<FileId> {
   return needed
 }
 
+/** Where the object, if it is such a task, needs which files. */
+function needOf(
+  object: ClusterObject | undefined,
+): { readonly node: NodeId; readonly ids: readonly FileId[] } | undefined {
+  if (object?.kind !== 'task' || object.nodeId === undefined || !needsFiles(object))
+    return undefined
+  const ids = fileReferences(object.spec).map(({ id }) => id)
+  return ids.length === 0 ? undefined : { node: object.nodeId, ids }
+}
+
 /** True from when the task has a node until its container has ended. */
 function needsFiles({ nodeId, status }: Task): boolean {
   const isPlaced = nodeId !== undefined && status.state !== 'new' && status.state !== 'pending'
@@ -57,10 +69,10 @@ export function fileChanges(
   const first = firstStates(applied)
   const nodes = new Set<NodeId>()
   for (const { before, after } of applied) {
-    for (const task of [before, after]) {
-      if (task?.kind !== 'task' || task.nodeId === undefined) continue
-      if (fileReferences(task.spec).length > 0) nodes.add(task.nodeId)
-    }
+    const [was, is] = [needOf(before), needOf(after)]
+    // Most changes are a task's next state, and change nothing here.
+    if (equal(was, is)) continue
+    for (const need of [was, is]) if (need !== undefined) nodes.add(need.node)
   }
   const changes = new Map<NodeId, Pick<Assignments, 'files' | 'removedFiles'>>()
   for (const node of nodes) {

@@ -5,8 +5,6 @@ import type { MemberId } from '../../core/raft/types.ts'
 import { fail } from './checkers.ts'
 import { type Client, count, type Node, schedule, step, type World } from './world.ts'
 
-const timeoutMs = 1500
-
 /** It is this client's turn: begin something, or try again what has begun. */
 export function turn(world: World, client: Client): void {
   if (client.operation === undefined) {
@@ -42,7 +40,7 @@ function attempt(world: World, client: Client): void {
   operation.sent = operation.attempt
   operation.tries++
   const node = world.nodes[client.guess % world.nodes.length]
-  client.deadlineMs = world.now + timeoutMs
+  client.deadlineMs = world.now + world.plan.patienceMs
   if (client.timerMs <= world.now) setTimer(world, client)
   if (node?.raft === undefined) return
   // Nobody asks a cluster that was given up.

@@ -125,7 +125,7 @@ export const mutants: readonly Mutant[] = [
       at(
         'election',
         '  state.out.selfVoteTerm = state.term\n',
-        '  state.votes.set(state.id, true)\n',
+        '  state.out.selfVoteTerm = state.term\n  state.votes.set(state.id, true)\n',
       ),
       at('election', 'promise(state, member.id, ask)', 'send(state, member.id, ask)'),
     ],

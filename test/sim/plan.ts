@@ -63,6 +63,8 @@ export interface Plan {
   readonly applyMs: number
   readonly clients: number
   readonly thinkMs: number
+  /** How long a client waits before it asks elsewhere. */
+  readonly patienceMs: number
   readonly keys: number
   readonly snapshotEvery: number
   readonly rates: readonly number[]
@@ -95,8 +97,10 @@ export function drawPlan(seed: number): Plan {
   const dice = makeDice(numberedRandom(seed))
   // A contested seed: time-outs shorter than a round trip, and voters that crash as they vote.
   const isContested = dice.chance(0.2)
+  // A reshaped seed: new leaders change the membership, cut off with some of the others.
+  const isReshaped = dice.chance(0.2)
+  const size = isReshaped ? dice.whole(2, 6) : dice.of([1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7])
   const isWide = dice.chance(isContested ? 0.6 : 0.1)
-  const size = dice.of([1, 2, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7])
   const healAtMs = 45_000
   // The shorter, the more members campaign at a time.
   const electionTicks = isContested ? 12 : dice.of([12, 15, 20, 30, 50, 50, 50, 100])
@@ -111,16 +115,23 @@ export function drawPlan(seed: number): Plan {
     electionTicks,
     delayMsMin: isWide ? 20 : 0.2,
     delayMsMax: isWide ? dice.whole(30, 120) : dice.of([1, 2, 10, 30]),
-    noise: drawNoise(dice, dice.chance(0.4) ? 0 : 0.3),
+    noise: isContested ? drawBabel(dice) : drawNoise(dice, dice.chance(0.4) ? 0 : 0.3),
     syncMsMin: 0.1,
     syncMsMax: dice.of([0.5, 5, 5, 30, 100]),
     applyMs: dice.of([0, 0, 0, 5, 50]),
     clients: dice.whole(1, 4),
     thinkMs: dice.of([20, 50, 100, 200, 400]),
+    patienceMs: dice.of(isContested ? [60, 150, 300] : [150, 500, 1500, 1500]),
     keys: dice.whole(1, 4),
     snapshotEvery: dice.of([2, 5, 10, 25, 50, 1_000_000]),
-    rates: Array.from({ length: 8 }, () => (dice.chance(0.3) ? dice.of([0.8, 0.9, 1.1, 1.25]) : 1)),
-    faults: [...drawFaults(dice, healAtMs), ...(isContested ? drawContest(dice, healAtMs) : [])],
+    rates: Array.from({ length: 8 }, () =>
+      dice.chance(isContested ? 0.7 : 0.3) ? dice.of([0.8, 0.9, 1.1, 1.25]) : 1,
+    ),
+    faults: [
+      ...drawFaults(dice, healAtMs),
+      ...(isContested ? drawContest(dice, healAtMs) : []),
+      ...(isReshaped ? drawReshaping(dice) : []),
+    ],
     healAtMs,
     lasting:
       size >= 3 && dice.chance(0.15)
@@ -155,6 +166,40 @@ function drawNoise(dice: Dice, heavy: number): Noise {
     duplicate: share(heavy),
     late: share(heavy / 10),
     lateMs: dice.of([100, 1000, 5000, 12_000]),
+  }
+}
+
+/** New leaders change the membership at once, twice, and on one side of a split. */
+function drawReshaping(dice: Dice): Fault[] {
+  const faults: Fault[] = []
+  const changes = ['remove', 'remove', 'remove', 'grow', 'promote', 'promote', 'demote'] as const
+  for (let at = 0; at < 20; at++) {
+    const nth = dice.whole(1, 25)
+    const delayMs = dice.of([0, 0, 5, 50, 200])
+    const ms = dice.of([300, 1000, 2500])
+    const strike = (later: number, action: Action): void => {
+      const after = { event: 'raft.elected', nth, delayMs: delayMs + later }
+      faults.push({ atMs: undefined, after, action })
+    }
+    if (dice.chance(0.7)) strike(0, { do: 'split', mask: dice.whole(1, 126), ms })
+    else strike(0, { do: 'cut', who: 'self', way: dice.of(['out', 'both']), ms })
+    strike(1, { do: 'change', change: dice.of(changes), who: 'self' })
+    if (dice.chance(0.6)) strike(2, { do: 'change', change: dice.of(changes), who: 'self' })
+    if (dice.chance(0.3)) {
+      const downMs = dice.of([1, 100, 600])
+      strike(dice.of([3, 20]), { do: 'crash', who: 'self', downMs, kept: dice.of([0, 1]) })
+    }
+  }
+  return faults
+}
+
+/** Old letters of every kind keep arriving, some of them twice. */
+function drawBabel(dice: Dice): Noise {
+  return {
+    loss: dice.of([0, 0.05, 0.2]),
+    duplicate: dice.of([0, 0.1]),
+    late: dice.of([0.02, 0.1, 0.3]),
+    lateMs: dice.of([200, 600, 2000]),
   }
 }
 

@@ -57,6 +57,33 @@ function withContainer(container: object, more: object = {}): object {
   return { Name: 'a', TaskTemplate: { ContainerSpec: { Image: 'a', ...container } }, ...more }
 }
 
+t.test('owner and mode of a file are numbers that a kernel knows', async (t) => {
+  const file = (more: object) => ({
+    Secrets: [
+      {
+        File: { Name: 'x', UID: '0', GID: '0', Mode: 0o444, ...more },
+        SecretID: 's',
+        SecretName: 'pw',
+      },
+    ],
+  })
+  const cases: readonly (readonly [object, RegExp | undefined])[] = [
+    [{ UID: 'root' }, /^secret pw: UID "root" must be a number from 0 to 4294967294; names/],
+    [{ GID: '-1' }, /^secret pw: GID "-1" must be/],
+    [{ UID: '' }, /^secret pw: UID "" must be/],
+    [{ UID: '4294967295' }, /^secret pw: UID "4294967295" must be/],
+    [{ UID: '4294967294', GID: '65534' }, undefined],
+    [{ Mode: 0o7777 }, undefined],
+    [{ Mode: 0o10000 }, /^secret pw: Mode 010000 must be from 0 to 07777$/],
+  ]
+  for (const [more, want] of cases) {
+    const error = refusal(withContainer(file(more)))
+    if (want === undefined) t.equal(error?.message, undefined)
+    else t.match(error?.message, want)
+    if (error !== undefined) t.match(error.detail['path'], /^Spec\..*\.Secrets\[0\]\.File\./)
+  }
+})
+
 t.test('rules that Swarm finds on the node, or not at all', async (t) => {
   const cases: readonly { readonly sent: unknown; readonly want: string }[] = [
     {
