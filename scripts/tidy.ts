@@ -315,6 +315,7 @@ function unreached(texts: ReadonlyMap<string, SourceText>): string[] {
     path.endsWith('.worker.ts') ||
     path.endsWith('.test.ts') ||
     path.endsWith('.bench.ts') ||
+    path.endsWith('.soak.ts') ||
     path.endsWith('.program.ts') ||
     path.startsWith('scripts/')
   const reached = new Set<string>()

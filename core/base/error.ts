@@ -27,6 +27,11 @@ export const errorCodes = {
   'too-large': { status: 413, meaning: 'over a limit in bytes' },
   unimplemented: { status: 501, rpc: 'Unimplemented', meaning: 'Swarm has no such change' },
   'not-supported': { status: 501, meaning: 'known, and not honoured by this build' },
+  'permission-denied': {
+    status: 403,
+    rpc: 'PermissionDenied',
+    meaning: 'the other side does not trust this node',
+  },
   'not-in-swarm': { status: 503, meaning: 'this node belongs to no cluster' },
   'not-a-manager': { status: 503, meaning: 'this node is a worker' },
   locked: { status: 503, meaning: 'the manager waits for its unlock key' },
