@@ -9,6 +9,9 @@ import { checkArm64 } from '../../scripts/check-arm64.ts'
 const root = join(import.meta.dirname, '../..')
 const bytesMax = 120_000_000
 
+// Building twice and an emulated daemon take longer than tap's own limit of 30 s.
+t.setTimeout(600_000)
+
 function build(arch: string): { status: number | null; output: string } {
   const args = ['--disable-warning=ExperimentalWarning', 'scripts/build.ts', '--arch', arch]
   const ended = spawnSync(process.execPath, args, { cwd: root, encoding: 'utf8' })
