@@ -3,7 +3,8 @@
 //   node scripts/mutants.ts [--only NAME,NAME] [--seeds N] [--first SEED]
 //
 // A kill counts only if the unchanged tree passes the seed that killed. The table names the seed,
-// how many seeds it took, and the rule that was broken. Exits 1 if a bug survives.
+// how many seeds it took, and the rule that was broken. What survives the seeds is tried on the
+// text scenarios. Exits 1 if a bug survives both.
 
 import { spawnSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
@@ -26,7 +27,7 @@ const workspace = mkdtempSync(join(tmpdir(), 'skep-mutants-'))
 /** Copies what the simulator needs, with the edits of the mutant. */
 function plant(mutant: Mutant): string {
   const tree = join(workspace, mutant.name)
-  for (const folder of ['core/base', 'core/raft', 'test/sim', 'scripts']) {
+  for (const folder of ['core/base', 'core/raft', 'test/sim', 'test/core/raft', 'scripts']) {
     mkdirSync(join(tree, dirname(folder)), { recursive: true })
     cpSync(join(root, folder), join(tree, folder), { recursive: true })
   }
@@ -66,9 +67,17 @@ function hunt(tree: string, seeds: { first: number; count: number }): Outcome | 
   return { seed: Number(match[1]), failure: match[2] ?? '' }
 }
 
+/** The first scenario that tells the mutant from the sound tree. */
+function findScenario(tree: string): string | undefined {
+  const script = join(tree, 'test/core/raft/compare.ts')
+  const { stdout } = spawnSync(process.execPath, [script], { encoding: 'utf8' })
+  return stdout.split('\n')[0] || undefined
+}
+
 const wanted = values.only?.split(',')
 const chosen = mutants.filter((mutant) => wanted === undefined || wanted.includes(mutant.name))
 const killedClasses = new Set<number>()
+const byScenario: string[] = []
 const survivors: string[] = []
 for (const mutant of chosen) {
   const tree = plant(mutant)
@@ -78,10 +87,16 @@ for (const mutant of chosen) {
   const kind = String(mutant.kind).padStart(2)
   const name = mutant.name.padEnd(28)
   if (outcome === undefined || sound !== undefined) {
-    survivors.push(mutant.name)
     const why =
-      sound === undefined ? 'survives' : `no verdict: the sound tree fails ${sound.seed} too`
-    console.log(`${kind}  ${name} ${why} ${values.seeds} seeds`)
+      sound === undefined ? 'survives' : `no verdict: the sound tree fails ${sound.seed} too,`
+    const scenario = findScenario(tree)
+    if (scenario === undefined) survivors.push(mutant.name)
+    else {
+      byScenario.push(mutant.name)
+      killedClasses.add(mutant.kind)
+    }
+    const end = scenario === undefined ? '' : `, killed by scenario ${scenario}`
+    console.log(`${kind}  ${name} ${why} ${values.seeds} seeds${end}`)
   } else {
     killedClasses.add(mutant.kind)
     const needed = String(outcome.seed - first + 1).padStart(5)
@@ -94,7 +109,7 @@ for (const mutant of chosen) {
 rmSync(workspace, { recursive: true })
 const kinds = new Set(chosen.map((mutant) => mutant.kind))
 console.log(
-  `${chosen.length - survivors.length} of ${chosen.length} bugs killed, ${killedClasses.size} of ${kinds.size} classes`,
+  `${chosen.length - survivors.length} of ${chosen.length} bugs killed (${byScenario.length} by a scenario only), ${killedClasses.size} of ${kinds.size} classes`,
 )
 for (const kind of kinds)
   if (!killedClasses.has(kind)) console.log(`class ${kind} survives: ${classes[kind]}`)

@@ -209,9 +209,11 @@ class MemberStorage implements RaftStorage {
       const piece: StagedPiece = { snapshotId, offset, bytes: data }
       await this.#whenRoom(() => this.#snapshots.stage(piece))
     }
-    if (install !== undefined) await this.#whenRoom(() => this.#snapshots.complete(install))
+    // After a start raft may install a snapshot that is stored already: then only the log goes.
+    const isStaged = install !== undefined && !this.#has(install.id)
+    if (isStaged) await this.#whenRoom(() => this.#snapshots.complete(install))
     await this.#wal.save(operation)
-    if (install !== undefined) {
+    if (isStaged) {
       await this.#snapshots.adopt(install.id)
       await this.#snapshots.prune(this.#options.snapshotsInUse())
     }

@@ -64,7 +64,8 @@ export function applyOperation(disk: Disk, image: Image, operation: StorageOpera
   if (operation.install !== undefined) {
     const snapshot = operation.install
     const text = disk.staged.get(snapshot.id) ?? file?.text ?? ''
-    file = { snapshot, text }
+    // A snapshot that the host took meanwhile may be newer than one that was on its way in.
+    if (file === undefined || file.snapshot.index <= snapshot.index) file = { snapshot, text }
     baseIndex = snapshot.index
     entries = []
   }

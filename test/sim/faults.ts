@@ -163,7 +163,7 @@ function cutOne(world: World, from: number, to: number, ms: number): void {
   world.cutUntil[at] = Math.max(world.cutUntil[at] ?? 0, world.now + ms)
 }
 
-function cutPair(world: World, a: number, b: number, ms: number): void {
+export function cutPair(world: World, a: number, b: number, ms: number): void {
   cutOne(world, a, b, ms)
   cutOne(world, b, a, ms)
 }

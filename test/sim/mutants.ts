@@ -628,19 +628,10 @@ export const mutants: readonly Mutant[] = [
     ],
   },
   {
-    name: 'index-ahead-of-state',
+    name: 'index-behind-state',
     kind: 33,
     edits: [
-      inHost(
-        'host',
-        '  const head = raft.snapshotHead(node.applied)\n',
-        '  const head = raft.snapshotHead(raft.commit)\n',
-      ),
-      inHost(
-        'host',
-        '  const saved = { index: node.applied, hash: node.hash, store: pairs, membership }\n',
-        '  const saved = { index: head.index, hash: node.hash, store: pairs, membership }\n',
-      ),
+      inHost('host', '  node.applied = snapshot.index\n', '  node.applied = snapshot.index - 1\n'),
     ],
   },
   {

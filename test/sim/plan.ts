@@ -73,6 +73,8 @@ export interface Plan {
   readonly healAtMs: number
   /** Cut off in this way for ever, also after the healing: the others must still serve. */
   readonly lasting: { readonly who: number; readonly way: Way } | undefined
+  /** After the healing this member and the next cannot talk, while the others can, for a while. */
+  readonly severed: number | undefined
   /** After the healing all but one are lost, and that one goes on in a new epoch. */
   readonly isRecovered: boolean
 }
@@ -137,6 +139,7 @@ export function drawPlan(seed: number): Plan {
       size >= 3 && dice.chance(0.15)
         ? { who: dice.whole(0, size - 1), way: dice.of(['both', 'in', 'in', 'out'] as const) }
         : undefined,
+    severed: size >= 3 && dice.chance(0.1) ? dice.whole(0, size - 1) : undefined,
     isRecovered: dice.chance(0.05),
   }
 }

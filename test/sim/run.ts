@@ -4,7 +4,7 @@ import { recoverState } from '../../core/raft/birth.ts'
 import { fail, makeCheckers, Violation } from './checkers.ts'
 import { endClients, timeOut, turn } from './clients.ts'
 import { restore } from './disk.ts'
-import { armFaults, cut, freeDisk, leaderNode } from './faults.ts'
+import { armFaults, cut, cutPair, freeDisk, leaderNode } from './faults.ts'
 import { findAnomaly } from './history.ts'
 import { doWork, finishSync } from './host.ts'
 import { drawPlan, type Plan } from './plan.ts'
@@ -160,6 +160,30 @@ function converge(world: World): void {
   runUntil(world, isConverged)
   world.areClientsPaused = false
   if (world.cutOff !== undefined) stayCalm(world)
+  else if (world.plan.severed !== undefined) severTwo(world, world.plan.severed)
+}
+
+/** Two members cannot talk, a third hears both, and nothing is written: no cause for elections. */
+function severTwo(world: World, number: number): void {
+  world.areClientsPaused = true
+  const members = leaderNode(world)?.raft?.membership.members ?? []
+  const voters = members.filter((member) => member.isVoter)
+  const one = world.numberOf.get(voters[number % voters.length]?.id ?? '')
+  const two = world.numberOf.get(voters[(number + 1) % voters.length]?.id ?? '')
+  if (one !== undefined && two !== undefined && voters.length >= 3) {
+    count(world, 'sim.severed', one)
+    const before = highestTerm(world)
+    cutPair(world, one, two, 15_000)
+    const until = world.now + 15_000
+    runUntil(world, () => world.now >= until)
+    const after = highestTerm(world)
+    if (after > before + 3) fail('liveness', `terms went from ${before} to ${after} for one link`)
+  }
+  world.areClientsPaused = false
+}
+
+function highestTerm(world: World): number {
+  return Math.max(...world.nodes.map((node) => node.raft?.term ?? 0))
 }
 
 /** A member that is cut off for good must not disturb the others again and again. */
@@ -171,6 +195,13 @@ function stayCalm(world: World): void {
   const after = leaderNode(world)?.raft?.term ?? 0
   if (after > before + 3) fail('liveness', `terms went from ${before} to ${after} in 20 s of calm`)
   if (world.acked < acked + 3) fail('liveness', `${world.acked - acked} answers in 20 s of calm`)
+  // When it comes back its term is the others', and it ends no leadership.
+  world.cutUntil.fill(0)
+  const back = world.now + 5_000
+  runUntil(world, () => world.now >= back)
+  const end = highestTerm(world)
+  if (end > after + 3)
+    fail('liveness', `terms went from ${after} to ${end} when a member came back`)
 }
 
 /** The operator removes members whose disks are lost. */

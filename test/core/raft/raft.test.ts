@@ -5,7 +5,7 @@ import { numberedRandom } from '../../../core/base/random.ts'
 import { bootstrapState } from '../../../core/raft/birth.ts'
 import { raftLimits } from '../../../core/raft/limits.ts'
 import { createRaft } from '../../../core/raft/raft.ts'
-import type { Raft, RaftEvent, RaftUpdate, Restored } from '../../../core/raft/types.ts'
+import type { Append, Raft, RaftEvent, RaftUpdate, Restored } from '../../../core/raft/types.ts'
 
 const epoch = { counter: 1, id: 'epoch-1', parent: undefined }
 const config = {
@@ -240,4 +240,42 @@ t.test('limits that contradict each other are a bug', async (t) => {
   const broken = { ...raftLimits, uncommittedBytesMax: 1 }
   t.throws(() => createRaft({ ...config, limits: broken }, restored), /can be uncommitted/)
   t.throws(() => createRaft({ ...config, electionTicks: 5 }, restored), /takes longer/)
+})
+
+/** A follower that hears leader b of term 5; its log ends in a tail that b does not have. */
+function followerWithTail(): { raft: Raft; append: (append: Partial<Append>) => RaftUpdate } {
+  const restored = bootstrapState({ membership: three, epoch })
+  const tail = [1, 1, 2, 2, 2].map(
+    (term, at) => ({ type: 'normal', index: at + 2, term, sizeBytes: 1, data: at }) as const,
+  )
+  const hardState = { ...restored.hardState, term: 4 }
+  const incarnation = { counter: 1, nonce: 9 }
+  const known = { ...hardState, seen: { b: incarnation } }
+  const raft = startedRaft({
+    ...restored,
+    hardState: known,
+    entries: [...restored.entries, ...tail],
+  })
+  const plain = { type: 'append', term: 5, epoch: epoch.id, incarnation, commit: 0 } as const
+  const append = (fields: Partial<Append>): RaftUpdate => {
+    const message = { ...plain, prevIndex: 1, prevTerm: 1, entries: [], ...fields }
+    const update = raft.step({ type: 'received', from: 'b', message })
+    if (update.save === undefined) return update
+    return raft.step({ type: 'persisted', operation: update.save.id })
+  }
+  return { raft, append }
+}
+
+t.test('a follower acknowledges what the append covers, not what else it has', async (t) => {
+  const { raft, append } = followerWithTail()
+  const entry = { type: 'normal', index: 2, term: 1, sizeBytes: 1, data: 0 } as const
+  t.match(append({ entries: [entry] }).send, [{ message: { type: 'appendReply', match: 2 } }])
+  t.equal(raft.lastIndex, 6, 'nothing conflicts: the tail stays until it does')
+})
+
+t.test('a follower commits no more than the append covers', async (t) => {
+  const { raft, append } = followerWithTail()
+  const entry = { type: 'normal', index: 2, term: 1, sizeBytes: 1, data: 0 } as const
+  append({ entries: [entry], commit: 6 })
+  t.equal(raft.commit, 2)
 })
