@@ -69,7 +69,7 @@ function hunt(tree: string, seeds: { first: number; count: number }): Outcome | 
 
 /** The first scenario that tells the mutant from the sound tree. */
 function findScenario(tree: string): string | undefined {
-  const script = join(tree, 'test/core/raft/compare.ts')
+  const script = join(tree, 'test/core/raft/compare.program.ts')
   const { stdout } = spawnSync(process.execPath, [script], { encoding: 'utf8' })
   return stdout.split('\n')[0] || undefined
 }
