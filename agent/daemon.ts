@@ -9,7 +9,7 @@ import type { NodeId, TaskId } from '../core/base/id.ts'
 import type { Log } from '../core/base/note.ts'
 import type { Applied } from '../core/store/change.ts'
 import type { View } from '../core/store/view.ts'
-import { sha256 } from '../net/secure/crypto.ts'
+import { clusterDigest, formatJoinToken } from '../net/secure/join-token.ts'
 import { formatHostPort, parseHostPort } from './base/addresses.ts'
 import type { Clock } from './base/clock.ts'
 import type { DaemonConfig } from './base/config.ts'
@@ -26,7 +26,7 @@ import {
   type TaskLogEntry,
 } from './http/backend.ts'
 import { createApiServer } from './http/server.ts'
-import { base36, foundCluster, type Node, type NodeOptions, resumeNode } from './node.ts'
+import { foundCluster, type Node, type NodeOptions, resumeNode } from './node.ts'
 import { realDisk } from './storage/disk.ts'
 import { formatUnlockKey, parseUnlockKey } from './storage/keystore.ts'
 import { openStateFolder } from './storage/state-folder.ts'
@@ -191,9 +191,10 @@ class LocalBackend implements Backend {
   async joinTokens(): Promise<{ readonly worker: string; readonly manager: string }> {
     const cluster = (await this.read()).cluster()
     if (cluster === undefined) throw new CodedError('not-in-swarm', swarmTexts.notPart)
-    const digest = base36(sha256(cluster.key.publicKey)).padStart(50, '0')
+    const digest = clusterDigest(cluster.key.publicKey)
+    const format = (secret: string): string => formatJoinToken({ digest, secret, addresses: [] })
     const { worker, manager } = cluster.joinSecrets
-    return { worker: `SWMTKN-1-${digest}-${worker}`, manager: `SWMTKN-1-${digest}-${manager}` }
+    return { worker: format(worker), manager: format(manager) }
   }
 
   managerStatus(id: NodeId): ReturnType<Backend['managerStatus']> {

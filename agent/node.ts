@@ -12,13 +12,13 @@ import { type ClusterId, makeId, type NodeId, type TaskId } from '../core/base/i
 import type { Log } from '../core/base/note.ts'
 import { seededRandom } from '../core/base/random.ts'
 import { WorkerMachine } from '../core/machine/worker.ts'
-import type { Cluster } from '../core/object/cluster.ts'
 import type { ManagerStatus, NodeDescription } from '../core/object/node.ts'
 import { bootstrapState } from '../core/raft/birth.ts'
 import type { Restored } from '../core/raft/types.ts'
 import type { Applied } from '../core/store/change.ts'
 import { createIngress, type Ingress } from '../net/balance/ingress.ts'
 import { type KeyPair, makeSigningKeys } from '../net/secure/crypto.ts'
+import { makeJoinSecret } from '../net/secure/join-token.ts'
 import type { Clock } from './base/clock.ts'
 import { version } from './base/version.ts'
 import type { TaskFiles } from './executor/docker-container.ts'
@@ -82,7 +82,7 @@ export async function foundCluster(options: NodeOptions, request: FoundRequest):
       clusterId: makeId<ClusterId>(random),
       spec: request.spec,
       key: clusterKey,
-      joinSecrets: { worker: makeSecret(clock), manager: makeSecret(clock) },
+      joinSecrets: { worker: makeJoinSecret(), manager: makeJoinSecret() },
       ...(unlockKey === undefined ? {} : { unlockKey }),
       node: { id, keys, managerAddress, address, availability },
       defaultAddressPool: request.defaultAddressPool,
@@ -138,7 +138,7 @@ export class Node {
     this.#options = options
     this.identity = identity
     this.#ring = ring
-    this.#incarnation = base36(clock.randomBytes(16))
+    this.#incarnation = Buffer.from(clock.randomBytes(16)).toString('hex')
     const machine = new WorkerMachine()
     this.#files = createTaskFiles({
       folder: join(options.filesFolder, identity.nodeId),
@@ -357,16 +357,4 @@ async function eraseState(folder: string): Promise<void> {
   }
   await forgetStarts(realDisk, folder)
   await removeIdentity(folder)
-}
-
-/** 25 characters of base36 out of 32 random bytes. */
-export function makeSecret(clock: Clock): Cluster['joinSecrets']['worker'] {
-  return base36(clock.randomBytes(32)).padStart(25, '0').slice(-25)
-}
-
-/** Bytes as one number of base 36. */
-export function base36(bytes: Uint8Array): string {
-  let value = 0n
-  for (const byte of bytes) value = value * 256n + BigInt(byte)
-  return value.toString(36)
 }
