@@ -7,7 +7,7 @@ import { membershipSizeBytes } from './membership.ts'
 import type { Entry, Epoch, HardState, MemberId, Membership, Restored } from './types.ts'
 
 function hardState(epoch: Epoch, term: number, commit: number): HardState {
-  const incarnation = { counter: 0, nonce: 0 }
+  const incarnation = { counter: 0, nonce: 0, heldTerm: 0, heldIndex: 0 }
   return { term, votedFor: undefined, commit, epoch, incarnation, starts: [], seen: {} }
 }
 

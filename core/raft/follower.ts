@@ -6,6 +6,7 @@ import {
   appendEntry,
   becomeFollower,
   commitTo,
+  mergeHeld,
   promise,
   type RaftState,
   resetElectionTimer,
@@ -35,6 +36,8 @@ export function onHeartbeat(state: RaftState, from: MemberId, message: Heartbeat
   const longest = electionTicks * limits.electionStretchMax
   state.electionTicks = Math.min(longest, Math.max(electionTicks, message.electionTicks))
   resetElectionTimer(state)
+  mergeHeld(state, message.held, message.term)
+  if (state.role === 'stopped') return
   learnCommit(state, message.commit)
   send(state, from, {
     type: 'heartbeatReply',

@@ -3,17 +3,20 @@
 // Each start of a member raises a durable counter and draws a nonce. Peers write down the newest
 // they saw, before they act on anything that it says. A newer start is believed only if it can name
 // the one they know among its predecessors; a fork of that history is a wiped disk, a restored
-// image or the twin of a copied disk, which must not vote with a memory that it lost.
+// image or the twin of a copied disk, which must not vote with a memory that it lost. An image of
+// the same start is no fork, but it holds less than that start had promised: a leader tells
+// everyone what each disk holds, and a new start must hold as much.
 
 import { appendNoop } from './leader.ts'
 import {
+  distrust,
+  isBehind,
   isMember,
   isSameStart,
-  lostIncarnation,
   membershipAt,
   mergeSeen,
   note,
-  noteSeen,
+  noteFollowerHeld,
   type RaftState,
   send,
   stop,
@@ -43,9 +46,11 @@ export function admit(state: RaftState, from: MemberId, message: Message): boole
 
 /** True if the message is of the start that we know, and have written down. */
 function isKnownStart(state: RaftState, from: MemberId, message: Message): boolean {
-  const known = state.seen[from]
   const { incarnation } = message
-  if (known !== undefined && isSameStart(known, incarnation)) return true
+  const last = state.seen[from]
+  if (last !== undefined && isSameStart(last, incarnation)) return true
+  noteFollowerHeld(state, from)
+  const known = state.seen[from]
   const before = state.seen
   if (known === undefined || isDescendant(known, message)) {
     mergeSeen(state, { [from]: incarnation })
@@ -56,18 +61,21 @@ function isKnownStart(state: RaftState, from: MemberId, message: Message): boole
     refuseSender(state, from, message, 'unknown')
   } else {
     // A fork of its history is a copied, wiped or rewound disk; a lower start may be an old letter.
-    if (incarnation.counter >= known.counter) noteSeen(state, from, lostIncarnation)
+    if (incarnation.counter >= known.counter) distrust(state, from)
     refuseSender(state, from, message, 'outdated')
   }
   if (state.leader !== undefined && state.seen !== before) appendNoop(state)
   return false
 }
 
-/** True if the sender can name the start that we know at its place in its own history. */
+/** True if the sender names the start that we know at its place, and never held less since. */
 function isDescendant(known: Incarnation, message: Message): boolean {
   if (message.type !== 'introduction') return false
-  const distance = message.incarnation.counter - known.counter
-  return distance >= 1 && message.starts[distance - 1] === known.nonce
+  const { incarnation, starts } = message
+  const distance = incarnation.counter - known.counter
+  const named = starts[distance - 1]
+  if (named === undefined || !isSameStart(named, known)) return false
+  return [incarnation, ...starts.slice(0, distance - 1)].every((each) => !isBehind(each, known))
 }
 
 /** Tells a peer of which starts ours is the successor. */

@@ -241,9 +241,14 @@ function start(state: RaftState): void {
   assert(state.startOperation === undefined, 'a member starts once')
   const { incarnation, config, starts } = state
   if (incarnation.counter > 0) {
-    state.starts = [incarnation.nonce, ...starts].slice(0, config.limits.startsKept)
+    state.starts = [incarnation, ...starts].slice(0, config.limits.startsKept)
   }
-  state.incarnation = { counter: incarnation.counter + 1, nonce: config.random.uint32() }
+  state.incarnation = {
+    counter: incarnation.counter + 1,
+    nonce: config.random.uint32(),
+    heldTerm: state.term,
+    heldIndex: lastIndex(state.log),
+  }
   state.out.isHardStateDirty = true
   state.startOperation = state.operationNext
   // The stored log must not keep what raft does not: its next entry would leave a gap.

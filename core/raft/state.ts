@@ -15,6 +15,7 @@ import type {
   Epoch,
   Fate,
   HardState,
+  Heartbeat,
   Incarnation,
   Incarnations,
   MemberId,
@@ -49,6 +50,9 @@ export interface LeaderState {
   /** Index of the no-op of this term: nothing is known to be committed before it is. */
   readonly firstIndex: number
   round: number
+  /** What heartbeats say to be durable, and the round that first said so. */
+  held: Heartbeat['held']
+  heldRound: number
   heartbeatAt: number
   /** Reads and the round whose confirmation they need; `index` is undefined before the no-op's commit. */
   reads: { readonly context: number; index: number | undefined; readonly round: number }[]
@@ -97,7 +101,7 @@ export interface RaftState {
   votedFor: MemberId | undefined
   readonly epoch: Epoch
   incarnation: Incarnation
-  starts: readonly number[]
+  starts: readonly Incarnation[]
   seen: Incarnations
   readonly log: Log
   commit: number
@@ -253,17 +257,18 @@ export function commitTo(state: RaftState, index: number): void {
 /** Merges what others have seen. Facts only grow: a higher counter wins, two nonces of one are lost. */
 export function mergeSeen(state: RaftState, others: Incarnations): void {
   for (const [id, incarnation] of Object.entries(others)) {
-    const known = state.seen[id]
-    if (known !== undefined && known.counter > incarnation.counter) continue
-    if (known !== undefined && isSameStart(known, incarnation)) continue
-    if (id === state.id) {
-      // Somebody heard a later start of ours than this one: our disk is an old one, or a copy.
-      const isOld = incarnation.counter >= state.incarnation.counter
-      if (isOld && !isSameStart(incarnation, state.incarnation)) stop(state, { type: 'outdated' })
-      continue
+    const known = id === state.id ? state.incarnation : state.seen[id]
+    if (known === undefined) noteSeen(state, id, incarnation)
+    else if (isSameStart(known, incarnation)) raiseHeld(state, id, incarnation)
+    else {
+      const [older, newer] =
+        known.counter > incarnation.counter ? [incarnation, known] : [known, incarnation]
+      const isFork = older.counter === newer.counter || isBehind(newer, older)
+      // Somebody knows more of our starts than we do: our disk is an old one, or a copy.
+      if (id === state.id && (isFork || newer === incarnation)) stop(state, { type: 'outdated' })
+      else if (id !== state.id && isFork) distrust(state, id)
+      else if (id !== state.id && newer === incarnation) noteSeen(state, id, incarnation)
     }
-    const isTwin = known !== undefined && known.counter === incarnation.counter
-    noteSeen(state, id, isTwin ? lostIncarnation : incarnation)
   }
 }
 
@@ -271,10 +276,55 @@ export function isSameStart(a: Incarnation, b: Incarnation): boolean {
   return a.counter === b.counter && a.nonce === b.nonce
 }
 
-/** Stands for a member whose disk is known to have forgotten: no start of it is ever higher. */
-export const lostIncarnation: Incarnation = { counter: Number.MAX_SAFE_INTEGER, nonce: 0 }
+/** True if a disk that held what `b` says cannot be one that later holds what `a` says. */
+export function isBehind(a: Incarnation, b: Incarnation): boolean {
+  return a.heldTerm < b.heldTerm || (a.heldTerm === b.heldTerm && a.heldIndex < b.heldIndex)
+}
 
-export function noteSeen(state: RaftState, id: MemberId, incarnation: Incarnation): void {
+/** The leader of `term` knows these to be durable. Evidence of a start that we do not know waits. */
+export function mergeHeld(state: RaftState, held: Heartbeat['held'], term: number): void {
+  for (const [id, { counter, index }] of Object.entries(held)) {
+    const known = id === state.id ? state.incarnation : state.seen[id]
+    if (known === undefined || known.counter < counter) continue
+    if (id === state.id && known.counter === counter) continue
+    const now = { ...known, counter, heldTerm: term, heldIndex: index }
+    if (isBehind(known, now)) mergeSeen(state, { [id]: now })
+  }
+}
+
+/** A later look at the same start. It is written down with whatever is written next. */
+function raiseHeld(state: RaftState, id: MemberId, now: Incarnation): void {
+  const known = state.seen[id]
+  if (known !== undefined && isBehind(known, now)) state.seen = { ...state.seen, [id]: now }
+}
+
+/** Keeps what a follower of ours acknowledged, for the time when we no longer lead. */
+export function noteFollowerHeld(state: RaftState, id: MemberId): void {
+  const index = state.leader?.progress.get(id)?.match ?? 0
+  if (index > 0) noteHeld(state, id, index)
+}
+
+/** This member has promised us something in our term: its log up to `index`, or its vote. */
+export function noteHeld(state: RaftState, id: MemberId, index: number): void {
+  const counter = state.seen[id]?.counter
+  if (counter !== undefined) mergeHeld(state, { [id]: { counter, index } }, state.term)
+}
+
+/** Its disk forgot what it promised, and so did its vote: it must join anew. */
+export function distrust(state: RaftState, id: MemberId): void {
+  note(state, 'raft.member-forgot', { member: id })
+  noteSeen(state, id, lostIncarnation)
+}
+
+/** Stands for a member whose disk is known to have forgotten: no start of it is ever higher. */
+const lostIncarnation: Incarnation = {
+  counter: Number.MAX_SAFE_INTEGER,
+  nonce: 0,
+  heldTerm: Number.MAX_SAFE_INTEGER,
+  heldIndex: 0,
+}
+
+function noteSeen(state: RaftState, id: MemberId, incarnation: Incarnation): void {
   const { removed } = membershipOf(state)
   const kept = Object.entries(state.seen).filter(([each]) => !removed.includes(each))
   state.seen = { ...Object.fromEntries(kept), [id]: incarnation }
@@ -312,8 +362,9 @@ export function becomeFollower(
 ): void {
   assert(term >= state.term, `term ${term} is not below ${state.term}`)
   assert(state.role !== 'stopped', 'a stopped member follows nobody')
-  if (term > state.term) setTerm(state, term)
+  // First: what was acknowledged to us was acknowledged in the term that ends.
   if (state.leader !== undefined) leaveLeadership(state)
+  if (term > state.term) setTerm(state, term)
   if (state.role !== 'follower') resetElectionTimer(state)
   state.role = 'follower'
   state.leaderId = leaderId
@@ -331,6 +382,7 @@ export function stop(state: RaftState, fate: Fate): void {
 
 function leaveLeadership(state: RaftState): void {
   const leader = present(state.leader, 'the leader state')
+  for (const id of leader.progress.keys()) noteFollowerHeld(state, id)
   for (const { context } of leader.reads) {
     const text = 'leadership was lost: ask the new leader'
     refuse(state, { what: 'read', reason: 'leadership-lost', text, context })

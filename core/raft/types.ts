@@ -45,10 +45,17 @@ export interface Epoch {
   readonly parent: string | undefined
 }
 
-/** One start of one member. Two starts with the same counter betray a copied or rewound disk. */
+/**
+ * One start of one member. Two starts with the same counter betray a copied or rewound disk, and so
+ * does one that holds less than an earlier one did: terms never go back, and within a term the log
+ * keeps what was acknowledged to the leader of that term.
+ */
 export interface Incarnation {
   readonly counter: number
   readonly nonce: number
+  /** Its disk is known to have held this term, and in that term the log up to this index. */
+  readonly heldTerm: number
+  readonly heldIndex: number
 }
 export type Incarnations = Readonly<Record<MemberId, Incarnation>>
 
@@ -84,8 +91,8 @@ export interface HardState {
   readonly commit: number
   readonly epoch: Epoch
   readonly incarnation: Incarnation
-  /** Nonces of earlier starts, newest first, bounded by `limits.startsKept`. */
-  readonly starts: readonly number[]
+  /** Earlier starts, newest first, bounded by `limits.startsKept`. */
+  readonly starts: readonly Incarnation[]
   /** The highest incarnation seen of each peer; lower ones are refused. */
   readonly seen: Incarnations
 }
@@ -220,6 +227,13 @@ export interface Heartbeat extends Header {
   readonly sentAtTicks: number
   /** The leader's election time-out, adapted to the link. */
   readonly electionTicks: number
+  /** What the leader knows to be durable, in its term, on its own disk and on its followers'. */
+  readonly held: Readonly<Record<MemberId, HeldIndex>>
+}
+/** In its start `counter` or before, the member has made the log durable up to `index`. */
+export interface HeldIndex {
+  readonly counter: number
+  readonly index: number
 }
 export interface HeartbeatReply extends Header {
   readonly type: 'heartbeatReply'
@@ -252,7 +266,7 @@ export interface TermNotice extends Header {
 /** A new start names the ones before it, so that peers see whether it descends from the one they know. */
 export interface Introduction extends Header {
   readonly type: 'introduction'
-  readonly starts: readonly number[]
+  readonly starts: readonly Incarnation[]
 }
 /** `about` is the incarnation that is refused, so that an old letter cannot stop a new start. */
 export interface Refused extends Header {

@@ -6,6 +6,7 @@ import type { NodeId } from '../../core/base/id.ts'
 import type {
   Entry,
   Epoch,
+  Heartbeat,
   Incarnation,
   Incarnations,
   Membership,
@@ -73,6 +74,7 @@ const table: {
       round: count(f, 'round'),
       sentAtTicks: count(f, 'sentAtTicks'),
       electionTicks: count(f, 'electionTicks'),
+      held: readHeld(f['held']),
     }),
     send: urgent('raft.heartbeat'),
   },
@@ -100,7 +102,10 @@ const table: {
   },
   timeoutNow: { read: () => ({}), send: urgent() },
   termNotice: { read: () => ({}), send: urgent('raft.termNotice') },
-  introduction: { read: (f) => ({ starts: numbers(f, 'starts') }), send: urgent() },
+  introduction: {
+    read: (f) => ({ starts: readList(f, 'starts', { max: listMax, item: readIncarnation }) }),
+    send: urgent(),
+  },
   refused: {
     read: (f) => ({
       reason: readWord(f, 'reason', ['epoch', 'outdated', 'removed', 'unknown']),
@@ -141,18 +146,28 @@ function text(fields: Fields, name: string): string {
   return readText(fields, name, idCharactersMax)
 }
 
-function numbers(fields: Fields, name: string): readonly number[] {
-  const item = (value: unknown): number => readCount({ [name]: value }, name)
-  return readList(fields, name, { max: listMax, item })
-}
-
 function lastOf(fields: Fields): { readonly lastIndex: number; readonly lastTerm: number } {
   return { lastIndex: count(fields, 'lastIndex'), lastTerm: count(fields, 'lastTerm') }
 }
 
 function readIncarnation(value: unknown): Incarnation {
   const fields = readFields(value, 'incarnation')
-  return { counter: count(fields, 'counter'), nonce: count(fields, 'nonce') }
+  return {
+    counter: count(fields, 'counter'),
+    nonce: count(fields, 'nonce'),
+    heldTerm: count(fields, 'heldTerm'),
+    heldIndex: count(fields, 'heldIndex'),
+  }
+}
+
+function readHeld(value: unknown): Heartbeat['held'] {
+  const rows = Object.entries(readFields(value, 'held')).slice(0, listMax)
+  return Object.fromEntries(
+    rows.map(([id, row]) => {
+      const fields = readFields(row, 'held')
+      return [id, { counter: count(fields, 'counter'), index: count(fields, 'index') }]
+    }),
+  )
 }
 
 function readIncarnations(value: unknown): Incarnations {

@@ -116,6 +116,7 @@ export function answerRead(world: World, node: Node, context: number): void {
   const value = node.store.get(key)
   world.history[key]?.push({ kind: 'read', value, beginMs, endMs: world.now })
   count(world, 'sim.read-served', node.number)
+  if (world.now < world.anyCutUntilMs) count(world, 'sim.read-during-cut', node.number)
   finish(world, client)
 }
 

@@ -5,6 +5,7 @@
 // thesis allows it: a minority is lost, and the others have written down who that was.
 
 import { joinState } from '../../core/raft/birth.ts'
+import { isBehind } from '../../core/raft/state.ts'
 import type { MembershipChange } from '../../core/raft/types.ts'
 import { copyImage, type Image } from './disk.ts'
 import { startSync, takeSnapshot } from './host.ts'
@@ -51,14 +52,17 @@ export function armFaults(world: World, faults: readonly Fault[]): void {
     }
   }
   if (triggered.length === 0) return
-  const names = new Set(triggered.map((fault) => fault.after?.event))
-  for (const name of names) if (name?.startsWith('post.')) world.watchedPosts.add(name.slice(5))
+  const byEvent = Map.groupBy(triggered, (fault) => fault.after?.event ?? '')
+  for (const name of byEvent.keys()) {
+    if (name.startsWith('post.')) world.watchedPosts.add(name.slice(5))
+  }
   world.onEvent = (event, node) => {
-    if (world.isHealed || !names.has(event)) return
+    const waiting = byEvent.get(event)
+    if (waiting === undefined || world.isHealed) return
     const nth = (seen.get(event) ?? 0) + 1
     seen.set(event, nth)
-    for (const { after, action } of triggered) {
-      if (after?.event !== event || after.nth !== nth) continue
+    for (const { after, action } of waiting) {
+      if (after?.nth !== nth) continue
       const at = world.now + after.delayMs
       schedule(world, { kind: 'call', at, node: 0, call: () => strike(world, action, node) })
     }
@@ -161,6 +165,7 @@ function crash(world: World, node: Node, how: { downMs: number; kept: number }):
 function cutOne(world: World, from: number, to: number, ms: number): void {
   const at = from * 24 + to
   world.cutUntil[at] = Math.max(world.cutUntil[at] ?? 0, world.now + ms)
+  world.anyCutUntilMs = Math.max(world.anyCutUntilMs, world.now + ms)
 }
 
 export function cutPair(world: World, a: number, b: number, ms: number): void {
@@ -224,11 +229,7 @@ function mayLose(world: World, node: Node): boolean {
 function loseDisk(world: World, node: Node, how: 'wipe' | 'rewind' | 'flip', where = 0): void {
   const { disk } = node
   if (!mayLose(world, node)) return
-  // A backup of the same start cannot be told from a crash, but by a leader that has its
-  // acknowledgements; the promise is only for backups from before the last start.
-  const { backup } = disk
-  const present = node.raft?.incarnation.counter ?? 0
-  if (how === 'rewind' && (backup?.hardState.incarnation.counter ?? present) >= present) return
+  if (how === 'rewind' && !isBetrayed(world, node)) return
   crashNode(world, node, 1)
   disk.ghost = disk.image
   node.isLost = true
@@ -239,6 +240,27 @@ function loseDisk(world: World, node: Node, how: 'wipe' | 'rewind' | 'flip', whe
   }
   disk.image = how === 'rewind' ? (disk.backup ?? disk.image) : blank(world)
   startNode(world, node)
+}
+
+/**
+ * Whether everyone could tell that this disk was put back to its backup. One of an earlier start is
+ * no ancestor of the start that they know. One of this very start looks like a crash, unless they
+ * have written down that the disk has held more since.
+ */
+function isBetrayed(world: World, node: Node): boolean {
+  const { backup } = node.disk
+  const start = node.raft?.incarnation
+  if (backup === undefined || start === undefined) return false
+  if (backup.hardState.incarnation.counter < start.counter) return true
+  const { hardState, baseIndex, entries, file } = backup
+  const heldIndex = Math.max(baseIndex + entries.length, file?.snapshot.index ?? 0)
+  const found = { ...start, heldTerm: hardState.term, heldIndex }
+  const isKnown = world.nodes.every((other) => {
+    const seen = other.disk.image.hardState.seen[node.id]
+    return other === node || other.isStopped || (seen !== undefined && isBehind(found, seen))
+  })
+  if (isKnown) count(world, 'sim.lost-rewind-same-start', node.number)
+  return isKnown
 }
 
 function blank(world: World): Image {

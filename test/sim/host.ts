@@ -175,6 +175,7 @@ function applyEntry(world: World, node: Node, entry: Applied): void {
     node.store.set(write.key, write.value)
     node.hash = mix(node.hash, write.value)
   }
+  if (entry.type === 'config' && entry.index > 1) count(world, 'sim.change-committed', node.number)
   checkState(node.checkers, node.id, { index: node.applied, hash: node.hash })
   const waiting = node.waiting.get(entry.index)
   if (waiting === undefined) return

@@ -106,7 +106,7 @@ export function drawPlan(seed: number): Plan {
   const healAtMs = 45_000
   // The shorter, the more members campaign at a time.
   const electionTicks = isContested ? 12 : dice.of([12, 15, 20, 30, 50, 50, 50, 100])
-  return {
+  const plan: Plan = {
     seed,
     size,
     limits: isContested
@@ -142,6 +142,23 @@ export function drawPlan(seed: number): Plan {
     severed: size >= 3 && dice.chance(0.1) ? dice.whole(0, size - 1) : undefined,
     isRecovered: dice.chance(0.05),
   }
+  if (!dice.chance(0.15)) return plan
+  return { ...plan, faults: [...plan.faults, ...drawRewinding(dice, plan)] }
+}
+
+/** A backup of one member, and attempts to put it back until one finds that it may. */
+function drawRewinding(dice: Dice, plan: Plan): Fault[] {
+  const who = dice.whole(0, plan.size - 1)
+  const beginMs = dice.whole(500, plan.healAtMs / 2)
+  const faults: Fault[] = [{ atMs: beginMs, after: undefined, action: { do: 'image', who } }]
+  for (let at = 0; at < 12; at++) {
+    const atMs = dice.whole(beginMs + 1, plan.healAtMs - 1000)
+    faults.push({ atMs, after: undefined, action: { do: 'rewind', who } })
+    const nth = dice.whole(2, 12)
+    const after = { event: 'raft.elected', nth, delayMs: dice.of([200, 1000, 3000]) }
+    faults.push({ atMs: undefined, after, action: { do: 'rewind', who } })
+  }
+  return faults
 }
 
 function drawLimits(dice: Dice): RaftLimits {

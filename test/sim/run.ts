@@ -113,6 +113,7 @@ function heal(world: World): void {
   world.trace?.(`${world.now.toFixed(2)} --- healed`)
   world.noise = { loss: 0.01, duplicate: 0.01, late: 0, lateMs: 0 }
   world.cutUntil.fill(0)
+  world.anyCutUntilMs = 0
   for (const node of world.nodes) {
     node.pausedUntilMs = 0
     node.disk.slowFactor = 1
@@ -197,6 +198,7 @@ function stayCalm(world: World): void {
   if (world.acked < acked + 3) fail('liveness', `${world.acked - acked} answers in 20 s of calm`)
   // When it comes back its term is the others', and it ends no leadership.
   world.cutUntil.fill(0)
+  world.anyCutUntilMs = 0
   const back = world.now + 5_000
   runUntil(world, () => world.now >= back)
   const end = highestTerm(world)

@@ -122,6 +122,7 @@ export interface World {
   now: number
   noise: Noise
   cutUntil: Float64Array
+  anyCutUntilMs: number
   steps: number
   contexts: number
   isHealed: boolean
@@ -153,6 +154,7 @@ export function makeWorld(plan: Plan): World {
     now: 0,
     noise: plan.noise,
     cutUntil: new Float64Array(nodesMax * nodesMax),
+    anyCutUntilMs: 0,
     steps: 0,
     contexts: 0,
     isHealed: false,
