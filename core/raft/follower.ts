@@ -6,7 +6,7 @@ import {
   appendEntry,
   becomeFollower,
   commitTo,
-  mergeHeld,
+  mergePromises,
   promise,
   type RaftState,
   resetElectionTimer,
@@ -36,7 +36,7 @@ export function onHeartbeat(state: RaftState, from: MemberId, message: Heartbeat
   const longest = electionTicks * limits.electionStretchMax
   state.electionTicks = Math.min(longest, Math.max(electionTicks, message.electionTicks))
   resetElectionTimer(state)
-  mergeHeld(state, message.held, message.term)
+  mergePromises(state, message.promises)
   if (state.role === 'stopped') return
   learnCommit(state, message.commit)
   send(state, from, {

@@ -5,23 +5,23 @@
 // the one they know among its predecessors; a fork of that history is a wiped disk, a restored
 // image or the twin of a copied disk, which must not vote with a memory that it lost. An image of
 // the same start is no fork, but it holds less than that start had promised: a leader tells
-// everyone what each disk holds, and a new start must hold as much.
+// everyone what each has promised, and a new start must find as much on its disk.
 
 import { appendNoop } from './leader.ts'
 import {
   distrust,
-  isBehind,
+  isBroken,
   isMember,
   isSameStart,
   membershipAt,
   mergeSeen,
   note,
-  noteFollowerHeld,
+  noteAcknowledged,
   type RaftState,
   send,
   stop,
 } from './state.ts'
-import type { Incarnation, MemberId, Message, Refused } from './types.ts'
+import type { MemberId, Message, Refused } from './types.ts'
 
 /** True if the message may be acted on now. If not it was answered, put off or dropped. */
 export function admit(state: RaftState, from: MemberId, message: Message): boolean {
@@ -49,10 +49,10 @@ function isKnownStart(state: RaftState, from: MemberId, message: Message): boole
   const { incarnation } = message
   const last = state.seen[from]
   if (last !== undefined && isSameStart(last, incarnation)) return true
-  noteFollowerHeld(state, from)
+  noteAcknowledged(state, from)
   const known = state.seen[from]
   const before = state.seen
-  if (known === undefined || isDescendant(known, message)) {
+  if (known === undefined || isDescendant(state, from, message)) {
     mergeSeen(state, { [from]: incarnation })
     // The new start is written down first; then what it said is read.
     state.deferred.set(from, [message])
@@ -68,14 +68,16 @@ function isKnownStart(state: RaftState, from: MemberId, message: Message): boole
   return false
 }
 
-/** True if the sender names the start that we know at its place, and never held less since. */
-function isDescendant(known: Incarnation, message: Message): boolean {
-  if (message.type !== 'introduction') return false
+/** True if the sender names the start that we know at its place, and broke no promise since. */
+function isDescendant(state: RaftState, from: MemberId, message: Message): boolean {
+  const known = state.seen[from]
+  if (known === undefined || message.type !== 'introduction') return false
   const { incarnation, starts } = message
   const distance = incarnation.counter - known.counter
   const named = starts[distance - 1]
   if (named === undefined || !isSameStart(named, known)) return false
-  return [incarnation, ...starts.slice(0, distance - 1)].every((each) => !isBehind(each, known))
+  const later = [incarnation, ...starts.slice(0, distance - 1)]
+  return !later.some((each) => isBroken(state.promises[from], each))
 }
 
 /** Tells a peer of which starts ours is the successor. */

@@ -32,7 +32,7 @@ import {
   termOf,
 } from './state.ts'
 import { startTransfer, tickTransfer } from './transfer.ts'
-import type { AppendRefusal, AppendReply, HeartbeatReply, MemberId } from './types.ts'
+import type { AppendRefusal, AppendReply, HeartbeatReply, MemberId, Promised } from './types.ts'
 
 export function becomeLeader(state: RaftState): void {
   assert(state.role === 'candidate', 'only a candidate becomes leader')
@@ -44,8 +44,8 @@ export function becomeLeader(state: RaftState): void {
     progress: new Map(),
     firstIndex,
     round: 0,
-    held: {},
-    heldRound: 0,
+    promises: {},
+    promisesRound: 0,
     heartbeatAt: state.now + state.config.heartbeatTicks,
     reads: [],
     transfer: undefined,
@@ -62,8 +62,7 @@ export function becomeLeader(state: RaftState): void {
 
 /** Appends a no-op that also tells everyone which incarnations were seen. */
 export function appendNoop(state: RaftState): void {
-  const held = { heldTerm: state.term, heldIndex: state.durableIndex }
-  const data = { ...state.seen, [state.id]: { ...state.incarnation, ...held } }
+  const data = { ...state.seen, [state.id]: state.incarnation }
   const sizeBytes = 16 + 48 * Object.keys(data).length
   const index = lastIndex(state.log) + 1
   appendEntry(state, { type: 'noop', index, term: state.term, sizeBytes, data })
@@ -108,7 +107,7 @@ function adaptElectionTicks(state: RaftState): void {
 export function broadcastHeartbeat(state: RaftState): void {
   const leader = leaderOf(state)
   leader.round++
-  lookWhatIsHeld(state)
+  gatherPromises(state)
   for (const progress of leader.progress.values()) {
     progress.roundSent = leader.round
     progress.matchAtRound = progress.match
@@ -119,28 +118,30 @@ export function broadcastHeartbeat(state: RaftState): void {
       sentAtTicks: state.now,
       electionTicks: state.electionTicks,
       // Who has answered a round that said it needs to hear it no more.
-      held: progress.roundAcked >= leader.heldRound ? {} : leader.held,
+      promises: progress.roundAcked >= leader.promisesRound ? {} : leader.promises,
     })
   }
   confirmReads(state)
 }
 
 /** What is durable where, for everyone to remember: a disk that once shows less was put back. */
-function lookWhatIsHeld(state: RaftState): void {
+function gatherPromises(state: RaftState): void {
   const leader = leaderOf(state)
   const { counter } = state.incarnation
-  const held = { [state.id]: { counter, index: state.durableIndex } }
+  const own = { counter, term: state.term, index: state.durableIndex }
+  const promises: Record<MemberId, Promised> = { ...state.promises, [state.id]: own }
   for (const { id, match } of leader.progress.values()) {
     const start = state.seen[id]
-    if (match > 0 && start !== undefined) held[id] = { counter: start.counter, index: match }
+    if (match === 0 || start === undefined) continue
+    promises[id] = { counter: start.counter, term: state.term, index: match }
   }
-  const isSame = Object.entries(held).every(([id, { counter, index }]) => {
-    const before = leader.held[id]
-    return before?.counter === counter && before.index === index
+  const isSame = Object.entries(promises).every(([id, { counter, term, index }]) => {
+    const before = leader.promises[id]
+    return before?.counter === counter && before.term === term && before.index === index
   })
   if (isSame) return
-  leader.held = held
-  leader.heldRound = leader.round
+  leader.promises = promises
+  leader.promisesRound = leader.round
 }
 
 export function onAppendReply(state: RaftState, from: MemberId, message: AppendReply): void {

@@ -142,6 +142,7 @@ function makeState(config: RaftConfig, restored: Restored): RaftState {
     incarnation: hardState.incarnation,
     starts: hardState.starts,
     seen: hardState.seen,
+    promises: hardState.promises,
     log: restoreLog(restored),
     commit: snapshot?.index ?? 0,
     snapshot,
@@ -246,8 +247,8 @@ function start(state: RaftState): void {
   state.incarnation = {
     counter: incarnation.counter + 1,
     nonce: config.random.uint32(),
-    heldTerm: state.term,
-    heldIndex: lastIndex(state.log),
+    foundTerm: state.term,
+    foundIndex: lastIndex(state.log),
   }
   state.out.isHardStateDirty = true
   state.startOperation = state.operationNext

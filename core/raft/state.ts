@@ -15,13 +15,14 @@ import type {
   Epoch,
   Fate,
   HardState,
-  Heartbeat,
   Incarnation,
   Incarnations,
   MemberId,
   Membership,
   Message,
   Outgoing,
+  Promised,
+  Promises,
   RaftConfig,
   RaftUpdate,
   Refusal,
@@ -50,9 +51,9 @@ export interface LeaderState {
   /** Index of the no-op of this term: nothing is known to be committed before it is. */
   readonly firstIndex: number
   round: number
-  /** What heartbeats say to be durable, and the round that first said so. */
-  held: Heartbeat['held']
-  heldRound: number
+  /** What heartbeats say that members have promised, and the round that first said so. */
+  promises: Promises
+  promisesRound: number
   heartbeatAt: number
   /** Reads and the round whose confirmation they need; `index` is undefined before the no-op's commit. */
   reads: { readonly context: number; index: number | undefined; readonly round: number }[]
@@ -103,6 +104,7 @@ export interface RaftState {
   incarnation: Incarnation
   starts: readonly Incarnation[]
   seen: Incarnations
+  promises: Promises
   readonly log: Log
   commit: number
   snapshot: Snapshot | undefined
@@ -257,18 +259,18 @@ export function commitTo(state: RaftState, index: number): void {
 /** Merges what others have seen. Facts only grow: a higher counter wins, two nonces of one are lost. */
 export function mergeSeen(state: RaftState, others: Incarnations): void {
   for (const [id, incarnation] of Object.entries(others)) {
-    const known = id === state.id ? state.incarnation : state.seen[id]
-    if (known === undefined) noteSeen(state, id, incarnation)
-    else if (isSameStart(known, incarnation)) raiseHeld(state, id, incarnation)
-    else {
-      const [older, newer] =
-        known.counter > incarnation.counter ? [incarnation, known] : [known, incarnation]
-      const isFork = older.counter === newer.counter || isBehind(newer, older)
-      // Somebody knows more of our starts than we do: our disk is an old one, or a copy.
-      if (id === state.id && (isFork || newer === incarnation)) stop(state, { type: 'outdated' })
-      else if (id !== state.id && isFork) distrust(state, id)
-      else if (id !== state.id && newer === incarnation) noteSeen(state, id, incarnation)
+    const known = state.seen[id]
+    if (known !== undefined && known.counter > incarnation.counter) continue
+    if (known !== undefined && isSameStart(known, incarnation)) continue
+    if (id === state.id) {
+      // Somebody heard a later start of ours than this one: our disk is an old one, or a copy.
+      const isOld = incarnation.counter >= state.incarnation.counter
+      if (isOld && !isSameStart(incarnation, state.incarnation)) stop(state, { type: 'outdated' })
+      continue
     }
+    const isTwin = known !== undefined && known.counter === incarnation.counter
+    if (isTwin || isBroken(state.promises[id], incarnation)) distrust(state, id)
+    else noteSeen(state, id, incarnation)
   }
 }
 
@@ -276,38 +278,42 @@ export function isSameStart(a: Incarnation, b: Incarnation): boolean {
   return a.counter === b.counter && a.nonce === b.nonce
 }
 
-/** True if a disk that held what `b` says cannot be one that later holds what `a` says. */
-export function isBehind(a: Incarnation, b: Incarnation): boolean {
-  return a.heldTerm < b.heldTerm || (a.heldTerm === b.heldTerm && a.heldIndex < b.heldIndex)
+/** True if a start found less on its disk than had been promised before it. */
+export function isBroken(promised: Promised | undefined, start: Incarnation): boolean {
+  if (promised === undefined || promised.counter >= start.counter) return false
+  const { foundTerm, foundIndex } = start
+  return foundTerm < promised.term || (foundTerm === promised.term && foundIndex < promised.index)
 }
 
-/** The leader of `term` knows these to be durable. Evidence of a start that we do not know waits. */
-export function mergeHeld(state: RaftState, held: Heartbeat['held'], term: number): void {
-  for (const [id, { counter, index }] of Object.entries(held)) {
-    const known = id === state.id ? state.incarnation : state.seen[id]
-    if (known === undefined || known.counter < counter) continue
-    if (id === state.id && known.counter === counter) continue
-    const now = { ...known, counter, heldTerm: term, heldIndex: index }
-    if (isBehind(known, now)) mergeSeen(state, { [id]: now })
+/** Merges what members are known to have promised: the furthest counts. */
+export function mergePromises(state: RaftState, others: Promises): void {
+  for (const [id, promised] of Object.entries(others)) {
+    const start = id === state.id ? state.incarnation : state.seen[id]
+    // Of a start that we do not know we cannot tell which came after it.
+    if (start === undefined || start.counter < promised.counter) continue
+    const before = state.promises[id]
+    if (before !== undefined && !isFurther(promised, before)) continue
+    state.promises = { ...state.promises, [id]: promised }
+    if (!isBroken(promised, start)) continue
+    if (id === state.id) stop(state, { type: 'outdated' })
+    else distrust(state, id)
   }
 }
 
-/** A later look at the same start. It is written down with whatever is written next. */
-function raiseHeld(state: RaftState, id: MemberId, now: Incarnation): void {
-  const known = state.seen[id]
-  if (known !== undefined && isBehind(known, now)) state.seen = { ...state.seen, [id]: now }
-}
-
-/** Keeps what a follower of ours acknowledged, for the time when we no longer lead. */
-export function noteFollowerHeld(state: RaftState, id: MemberId): void {
-  const index = state.leader?.progress.get(id)?.match ?? 0
-  if (index > 0) noteHeld(state, id, index)
+function isFurther(a: Promised, b: Promised): boolean {
+  return a.term > b.term || (a.term === b.term && a.index > b.index)
 }
 
 /** This member has promised us something in our term: its log up to `index`, or its vote. */
-export function noteHeld(state: RaftState, id: MemberId, index: number): void {
+export function notePromise(state: RaftState, id: MemberId, index: number): void {
   const counter = state.seen[id]?.counter
-  if (counter !== undefined) mergeHeld(state, { [id]: { counter, index } }, state.term)
+  if (counter !== undefined) mergePromises(state, { [id]: { counter, term: state.term, index } })
+}
+
+/** Keeps what a follower of ours acknowledged, for the time when we no longer lead. */
+export function noteAcknowledged(state: RaftState, id: MemberId): void {
+  const index = state.leader?.progress.get(id)?.match ?? 0
+  if (index > 0) notePromise(state, id, index)
 }
 
 /** Its disk forgot what it promised, and so did its vote: it must join anew. */
@@ -320,14 +326,18 @@ export function distrust(state: RaftState, id: MemberId): void {
 const lostIncarnation: Incarnation = {
   counter: Number.MAX_SAFE_INTEGER,
   nonce: 0,
-  heldTerm: Number.MAX_SAFE_INTEGER,
-  heldIndex: 0,
+  foundTerm: Number.MAX_SAFE_INTEGER,
+  foundIndex: 0,
 }
 
 function noteSeen(state: RaftState, id: MemberId, incarnation: Incarnation): void {
   const { removed } = membershipOf(state)
-  const kept = Object.entries(state.seen).filter(([each]) => !removed.includes(each))
-  state.seen = { ...Object.fromEntries(kept), [id]: incarnation }
+  const isKept = ([each]: readonly [string, unknown]): boolean => !removed.includes(each)
+  state.seen = {
+    ...Object.fromEntries(Object.entries(state.seen).filter(isKept)),
+    [id]: incarnation,
+  }
+  state.promises = Object.fromEntries(Object.entries(state.promises).filter(isKept))
   state.out.isHardStateDirty = true
 }
 
@@ -382,7 +392,7 @@ export function stop(state: RaftState, fate: Fate): void {
 
 function leaveLeadership(state: RaftState): void {
   const leader = present(state.leader, 'the leader state')
-  for (const id of leader.progress.keys()) noteFollowerHeld(state, id)
+  for (const id of leader.progress.keys()) noteAcknowledged(state, id)
   for (const { context } of leader.reads) {
     const text = 'leadership was lost: ask the new leader'
     refuse(state, { what: 'read', reason: 'leadership-lost', text, context })
@@ -413,8 +423,8 @@ export function isMember(state: RaftState, id: MemberId): boolean {
 }
 
 export function hardStateOf(state: RaftState): HardState {
-  const { term, votedFor, commit, epoch, incarnation, starts, seen } = state
-  return { term, votedFor, commit, epoch, incarnation, starts, seen }
+  const { term, votedFor, commit, epoch, incarnation, starts, seen, promises } = state
+  return { term, votedFor, commit, epoch, incarnation, starts, seen, promises }
 }
 
 /** Ends a step: makes its storage operation, if any, and returns the update. */

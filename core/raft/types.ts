@@ -45,19 +45,27 @@ export interface Epoch {
   readonly parent: string | undefined
 }
 
-/**
- * One start of one member. Two starts with the same counter betray a copied or rewound disk, and so
- * does one that holds less than an earlier one did: terms never go back, and within a term the log
- * keeps what was acknowledged to the leader of that term.
- */
+/** One start of one member. Two starts with the same counter betray a copied or rewound disk. */
 export interface Incarnation {
   readonly counter: number
   readonly nonce: number
-  /** Its disk is known to have held this term, and in that term the log up to this index. */
-  readonly heldTerm: number
-  readonly heldIndex: number
+  /** The term, and the last index of the log, that this start found on its disk. */
+  readonly foundTerm: number
+  readonly foundIndex: number
 }
 export type Incarnations = Readonly<Record<MemberId, Incarnation>>
+
+/**
+ * What a member has promised: in its start `counter` or before, its disk held this term and, as
+ * acknowledged to the leader of that term, the log up to `index`. Terms never go back, nor is the
+ * log cut below that while the term lasts: a later start that finds less has an older disk.
+ */
+export interface Promised {
+  readonly counter: number
+  readonly term: number
+  readonly index: number
+}
+export type Promises = Readonly<Record<MemberId, Promised>>
 
 interface EntryBase {
   readonly index: number
@@ -95,6 +103,8 @@ export interface HardState {
   readonly starts: readonly Incarnation[]
   /** The highest incarnation seen of each peer; lower ones are refused. */
   readonly seen: Incarnations
+  /** The furthest promise known of each peer: a lower bound, written when other things are. */
+  readonly promises: Promises
 }
 
 /** What stands in a snapshot beside the host's data, as of its index. */
@@ -227,13 +237,8 @@ export interface Heartbeat extends Header {
   readonly sentAtTicks: number
   /** The leader's election time-out, adapted to the link. */
   readonly electionTicks: number
-  /** What the leader knows to be durable, in its term, on its own disk and on its followers'. */
-  readonly held: Readonly<Record<MemberId, HeldIndex>>
-}
-/** In its start `counter` or before, the member has made the log durable up to `index`. */
-export interface HeldIndex {
-  readonly counter: number
-  readonly index: number
+  /** What the leader knows its followers and itself to have promised; empty if that was heard. */
+  readonly promises: Promises
 }
 export interface HeartbeatReply extends Header {
   readonly type: 'heartbeatReply'

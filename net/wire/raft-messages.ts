@@ -6,11 +6,11 @@ import type { NodeId } from '../../core/base/id.ts'
 import type {
   Entry,
   Epoch,
-  Heartbeat,
   Incarnation,
   Incarnations,
   Membership,
   Message,
+  Promises,
   Snapshot,
 } from '../../core/raft/types.ts'
 import {
@@ -74,7 +74,7 @@ const table: {
       round: count(f, 'round'),
       sentAtTicks: count(f, 'sentAtTicks'),
       electionTicks: count(f, 'electionTicks'),
-      held: readHeld(f['held']),
+      promises: readPromises(f['promises']),
     }),
     send: urgent('raft.heartbeat'),
   },
@@ -155,17 +155,18 @@ function readIncarnation(value: unknown): Incarnation {
   return {
     counter: count(fields, 'counter'),
     nonce: count(fields, 'nonce'),
-    heldTerm: count(fields, 'heldTerm'),
-    heldIndex: count(fields, 'heldIndex'),
+    foundTerm: count(fields, 'foundTerm'),
+    foundIndex: count(fields, 'foundIndex'),
   }
 }
 
-function readHeld(value: unknown): Heartbeat['held'] {
-  const rows = Object.entries(readFields(value, 'held')).slice(0, listMax)
+function readPromises(value: unknown): Promises {
+  const rows = Object.entries(readFields(value, 'promises')).slice(0, listMax)
   return Object.fromEntries(
     rows.map(([id, row]) => {
-      const fields = readFields(row, 'held')
-      return [id, { counter: count(fields, 'counter'), index: count(fields, 'index') }]
+      const fields = readFields(row, 'promise')
+      const counter = count(fields, 'counter')
+      return [id, { counter, term: count(fields, 'term'), index: count(fields, 'index') }]
     }),
   )
 }

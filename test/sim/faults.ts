@@ -5,7 +5,7 @@
 // thesis allows it: a minority is lost, and the others have written down who that was.
 
 import { joinState } from '../../core/raft/birth.ts'
-import { isBehind } from '../../core/raft/state.ts'
+import { isBroken } from '../../core/raft/state.ts'
 import type { MembershipChange } from '../../core/raft/types.ts'
 import { copyImage, type Image } from './disk.ts'
 import { startSync, takeSnapshot } from './host.ts'
@@ -253,11 +253,13 @@ function isBetrayed(world: World, node: Node): boolean {
   if (backup === undefined || start === undefined) return false
   if (backup.hardState.incarnation.counter < start.counter) return true
   const { hardState, baseIndex, entries, file } = backup
-  const heldIndex = Math.max(baseIndex + entries.length, file?.snapshot.index ?? 0)
-  const found = { ...start, heldTerm: hardState.term, heldIndex }
+  const foundIndex = Math.max(baseIndex + entries.length, file?.snapshot.index ?? 0)
+  const { counter, nonce } = start
+  const foundTerm = Math.max(hardState.term, file?.snapshot.term ?? 0)
+  const found = { counter: counter + 1, nonce, foundTerm, foundIndex }
   const isKnown = world.nodes.every((other) => {
-    const seen = other.disk.image.hardState.seen[node.id]
-    return other === node || other.isStopped || (seen !== undefined && isBehind(found, seen))
+    const promised = other.disk.image.hardState.promises[node.id]
+    return other === node || other.isStopped || isBroken(promised, found)
   })
   if (isKnown) count(world, 'sim.lost-rewind-same-start', node.number)
   return isKnown

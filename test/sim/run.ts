@@ -183,8 +183,10 @@ function severTwo(world: World, number: number): void {
   world.areClientsPaused = false
 }
 
+/** In the present epoch: who was left behind in an old one may campaign there as it likes. */
 function highestTerm(world: World): number {
-  return Math.max(...world.nodes.map((node) => node.raft?.term ?? 0))
+  const present = world.nodes.filter((node) => node.checkers === world.checkers)
+  return Math.max(...present.map((node) => node.raft?.term ?? 0))
 }
 
 /** A member that is cut off for good must not disturb the others again and again. */

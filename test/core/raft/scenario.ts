@@ -32,11 +32,11 @@ import { type RaftLimits, raftLimits } from '../../../core/raft/limits.ts'
 import { createRaft } from '../../../core/raft/raft.ts'
 import type {
   Entry,
-  Heartbeat,
   Incarnation,
   MembershipChange,
   Message,
   Outgoing,
+  Promises,
   Raft,
   RaftEvent,
   RaftUpdate,
@@ -502,7 +502,7 @@ function formatMessage(message: Message): string {
   const { type, term, epoch: _epoch, incarnation: _incarnation, ...rest } = message
   const fields = Object.entries(rest).flatMap(([key, value]) => {
     if (key === 'entries') return [`entries=${(value as Entry[]).map(formatEntry).join(',')}`]
-    if (key === 'held') return formatHeld(value as Heartbeat['held'])
+    if (key === 'promises') return formatPromises(value as Promises)
     if (key === 'starts') return [`starts=${(value as Incarnation[]).map(formatStart).join(',')}`]
     if (key === 'snapshot' || key === 'epochHere' || key === 'about') return []
     return [`${key}=${String(value)}`]
@@ -510,11 +510,11 @@ function formatMessage(message: Message): string {
   return `${type} t${term} ${fields.join(' ')}`
 }
 
-function formatHeld(held: Heartbeat['held']): readonly string[] {
-  const rows = Object.entries(held).map(([id, { index }]) => `${id}:${index}`)
-  return rows.length === 0 ? [] : [`held=${rows.join(',')}`]
+function formatPromises(promises: Promises): readonly string[] {
+  const rows = Object.entries(promises).map(([id, { term, index }]) => `${id}:${index}/${term}`)
+  return rows.length === 0 ? [] : [`promises=${rows.join(',')}`]
 }
 
-function formatStart({ counter, heldIndex, heldTerm }: Incarnation): string {
-  return `${counter}:${heldIndex}/${heldTerm}`
+function formatStart({ counter, foundIndex, foundTerm }: Incarnation): string {
+  return `${counter}:${foundIndex}/${foundTerm}`
 }

@@ -8,14 +8,14 @@ import { raftSendOptions, readRaftMessage } from '../../../net/wire/raft-message
 const header = {
   term: 3,
   epoch: 'e1',
-  incarnation: { counter: 2, nonce: 4_000_000_000, heldTerm: 0, heldIndex: 0 },
+  incarnation: { counter: 2, nonce: 4_000_000_000, foundTerm: 0, foundIndex: 0 },
 }
 const epoch = { counter: 1, id: 'e1', parent: undefined }
 const membership = {
   members: [{ id: 'n1', address: '10.0.0.1:2377', isVoter: true }],
   removed: ['n9'],
 }
-const seen = { n1: { counter: 1, nonce: 7, heldTerm: 0, heldIndex: 0 } }
+const seen = { n1: { counter: 1, nonce: 7, foundTerm: 0, foundIndex: 0 } }
 const entries = [
   { type: 'normal', index: 5, term: 3, sizeBytes: 9, request: 'r1', data: { any: ['thing'] } },
   { type: 'config', index: 6, term: 3, sizeBytes: 9, data: membership },
@@ -40,7 +40,7 @@ const messages: readonly Message[] = [
     round: 9,
     sentAtTicks: 100,
     electionTicks: 10,
-    held: { n2: { counter: 3, index: 6 } },
+    promises: { n2: { counter: 3, term: 2, index: 6 } },
   },
   {
     ...{ ...header, type: 'snapshotChunk', snapshotId: 's1', snapshot, offset: 0, sizeBytes: 3 },
