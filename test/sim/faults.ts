@@ -100,6 +100,16 @@ function strikeNode(world: World, node: Node, action: NodeAction): void {
     case 'crash':
       crash(world, node, action)
       return
+    case 'regroup':
+      world.cutUntil.fill(0)
+      world.anyCutUntilMs = 0
+      for (const a of world.nodes) {
+        for (const b of world.nodes) {
+          if (isBeside(node, a, action.mask) && !isBeside(node, b, action.mask))
+            cutPair(world, a.number, b.number, action.ms)
+        }
+      }
+      return
     case 'pause':
       node.pausedUntilMs = Math.max(node.pausedUntilMs, world.now + action.ms)
       return
@@ -182,6 +192,11 @@ function split(world: World, mask: number, ms: number): void {
   }
 }
 
+/** On the side of `node` when the cluster is parted by a mask. */
+function isBeside(node: Node, other: Node, mask: number): boolean {
+  return other === node || ((mask >> (other.number % 7)) & 1) === 1
+}
+
 export function cut(world: World, node: Node, way: Way, ms: number): void {
   for (const other of world.nodes) {
     if (other === node) continue
@@ -245,12 +260,13 @@ function loseDisk(world: World, node: Node, how: 'wipe' | 'rewind' | 'flip', whe
 /**
  * Whether everyone could tell that this disk was put back to its backup. One of an earlier start is
  * no ancestor of the start that they know. One of this very start looks like a crash, unless they
- * have written down that the disk has held more since.
+ * have written down that the disk has held more since. And a member that was once the only voter
+ * needs nobody to tell.
  */
 function isBetrayed(world: World, node: Node): boolean {
   const { backup } = node.disk
   const start = node.raft?.incarnation
-  if (backup === undefined || start === undefined) return false
+  if (backup === undefined || start === undefined || isOnlyVoter(backup)) return false
   if (backup.hardState.incarnation.counter < start.counter) return true
   const { hardState, baseIndex, entries, file } = backup
   const foundIndex = Math.max(baseIndex + entries.length, file?.snapshot.index ?? 0)
@@ -263,6 +279,12 @@ function isBetrayed(world: World, node: Node): boolean {
   })
   if (isKnown) count(world, 'sim.lost-rewind-same-start', node.number)
   return isKnown
+}
+
+function isOnlyVoter({ entries, file }: Image): boolean {
+  const change = entries.findLast((entry) => entry.type === 'config')
+  const membership = change === undefined ? file?.snapshot.membership : change.data
+  return (membership?.members ?? []).filter((member) => member.isVoter).length < 2
 }
 
 function blank(world: World): Image {
@@ -297,7 +319,8 @@ function changeMembers(world: World, node: Node, kind: ChangeKind): void {
   } else if (kind === 'promote') {
     const id = pick(false)
     if (id !== undefined) change = { type: 'promote', id }
-  } else if (kind === 'demote') change = { type: 'demote', id: pick(true) ?? anyone }
+  } else if (kind === 'leave') change = { type: 'remove', id: raft.id }
+  else if (kind === 'demote') change = { type: 'demote', id: pick(true) ?? anyone }
   else if (kind === 'remove') change = { type: 'remove', id: anyone }
   else
     change = { type: 'changeAddress', id: anyone, address: `${anyone}:${world.dice.whole(2, 99)}` }

@@ -113,8 +113,8 @@ export const mutants: readonly Mutant[] = [
       ),
       at(
         'state',
-        '  return { term, votedFor, commit, epoch, incarnation, starts, seen }\n',
-        '  const nobody = votedFor === undefined ? votedFor : undefined\n  return { term, votedFor: nobody, commit, epoch, incarnation, starts, seen }\n',
+        '  return { term, votedFor, commit, epoch, incarnation, starts, seen, promises }\n',
+        '  const nobody = votedFor === undefined ? votedFor : undefined\n  return { term, votedFor: nobody, commit, epoch, incarnation, starts, seen, promises }\n',
       ),
     ],
   },
@@ -662,8 +662,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       at(
         'identity',
-        '  if (known !== undefined && isSameStart(known, incarnation)) return true\n',
-        '  if (known !== undefined) return true\n',
+        '  if (last !== undefined && isSameStart(last, incarnation)) return true\n',
+        '  if (last !== undefined) return true\n',
       ),
       at(
         'state',
@@ -671,7 +671,7 @@ export const mutants: readonly Mutant[] = [
         'if (isOld && state.now < 0) return',
       ),
       at('election', '  return lastIndex(state.log) > 0\n', '  return lastIndex(state.log) >= 0\n'),
-      at('leader', '    distrust(state, from)\n    return\n', ''),
+      at('leader', '    distrust(state, from)\n    appendNoop(state)\n    return\n', ''),
     ],
   },
   {

@@ -13,6 +13,8 @@ export type Action =
   | { readonly do: 'crashAll'; readonly downMs: number; readonly kept: number }
   | { readonly do: 'pause'; readonly who: Target; readonly ms: number }
   | { readonly do: 'split'; readonly mask: number; readonly ms: number }
+  /** Earlier cuts end; this member and those of the mask are cut off from the others. */
+  | { readonly do: 'regroup'; readonly who: Target; readonly mask: number; readonly ms: number }
   | { readonly do: 'cut'; readonly who: Target; readonly way: Way; readonly ms: number }
   | { readonly do: 'link'; readonly who: Target; readonly other: number; readonly ms: number }
   | { readonly do: 'noise'; readonly net: Noise; readonly ms: number }
@@ -29,7 +31,8 @@ export type Action =
   | { readonly do: 'snapshot'; readonly who: Target }
   | { readonly do: 'burst'; readonly count: number; readonly who: Target }
 export type Way = 'both' | 'in' | 'out'
-export type ChangeKind = 'grow' | 'promote' | 'demote' | 'remove' | 'address'
+/** `leave`: the leader removes itself. */
+export type ChangeKind = 'grow' | 'promote' | 'demote' | 'remove' | 'address' | 'leave'
 
 /** A fault strikes at a time, or a while after the n-th occurrence of an event. */
 export interface Fault {
@@ -142,8 +145,105 @@ export function drawPlan(seed: number): Plan {
     severed: size >= 3 && dice.chance(0.1) ? dice.whole(0, size - 1) : undefined,
     isRecovered: dice.chance(0.05),
   }
-  if (!dice.chance(0.15)) return plan
-  return { ...plan, faults: [...plan.faults, ...drawRewinding(dice, plan)] }
+  if (dice.chance(0.15)) {
+    return { ...plan, faults: [...plan.faults, ...drawRewinding(dice, plan)] }
+  }
+  if (!dice.chance(0.3)) return plan
+  return dice.of([leapfrog, voteTwice, staleLeader, regrouping])(dice, plan)
+}
+
+// Dramas: seeds that lead the cluster again and again to where one classic mistake would show.
+// Everything else about them is calm, so that it gets there.
+
+function calm(plan: Plan): Plan {
+  const noise = { loss: 0, duplicate: 0, late: 0, lateMs: 100 }
+  const timing = { delayMsMin: 0.2, delayMsMax: 2, syncMsMax: 0.5, applyMs: 0 }
+  const limits = { ...raftLimits, entriesKept: plan.limits.entriesKept }
+  return { ...plan, ...timing, noise, limits, rates: plan.rates.map(() => 1), faults: [] }
+}
+
+type Strike = (event: string, delayMs: number, action: Action) => void
+
+/** Adds faults for each of the first occurrences of an event. */
+function onEach(faults: Fault[], count: number, draw: (strike: Strike) => void): void {
+  for (let nth = 1; nth <= count; nth++) {
+    draw((event, delayMs, action) => {
+      faults.push({ atMs: undefined, after: { event, nth, delayMs }, action })
+    })
+  }
+}
+
+/** Figure 8: leaders fall while their entries are on the way, one letter at a time. */
+function leapfrog(dice: Dice, plan: Plan): Plan {
+  const faults: Fault[] = []
+  onEach(faults, 60, (strike) => {
+    const downMs = dice.of([100, 250, 400, 700])
+    const delayMs = dice.of([2, 10, 25, 40, 60, 80, 100, 130])
+    strike('raft.elected', 0, { do: 'burst', who: 'self', count: dice.whole(1, 2) })
+    strike('raft.elected', delayMs, { do: 'crash', who: 'self', downMs, kept: 1 })
+  })
+  const limits = { ...raftLimits, messageEntriesMax: 1, inflightMessagesMax: 1 }
+  const timing = { electionTicks: 20, heartbeatTicks: 5, delayMsMin: 5, delayMsMax: 15 }
+  return { ...calm(plan), ...timing, size: dice.of([3, 3, 5]), limits, faults, clients: 1 }
+}
+
+/** Members on slow disks fall right after they have voted or won; others' votes arrive late. */
+function voteTwice(dice: Dice, plan: Plan): Plan {
+  const faults: Fault[] = []
+  onEach(faults, 80, (strike) => {
+    const fall = (kept: number): Action => ({ do: 'crash', who: 'self', downMs: 1, kept })
+    if (dice.chance(0.8)) strike('raft.elected', 0, fall(0))
+    if (dice.chance(0.2)) strike('post.voteReply', dice.of([0, 1]), fall(0))
+  })
+  const noise = { loss: 0, duplicate: 0.1, late: dice.of([0.2, 0.4]), lateMs: 300 }
+  const timing = { electionTicks: dice.of([20, 50]), heartbeatTicks: 5, delayMsMax: 20 }
+  return { ...calm(plan), ...timing, syncMsMax: 60, size: dice.of([3, 3, 5]), noise, faults }
+}
+
+/** A leader whose clock nearly stands still is left alone, and is still asked. */
+function staleLeader(dice: Dice, plan: Plan): Plan {
+  const faults: Fault[] = []
+  onEach(faults, 30, (strike) => {
+    const beginMs = dice.of([100, 300, 700])
+    const ms = dice.of([700, 1500])
+    const endMs = beginMs + ms
+    const mask = dice.whole(0, 127)
+    strike('raft.elected', beginMs, { do: 'drift', who: 'self', rate: dice.of([0.02, 0.1]) })
+    if (dice.chance(0.4)) {
+      strike('raft.elected', beginMs, { do: 'change', who: 'self', change: 'leave' })
+    }
+    const cutMs = beginMs + dice.of([0, 1, 2, 3])
+    if (dice.chance(0.5)) strike('raft.elected', cutMs, { do: 'regroup', who: 'self', mask, ms })
+    else strike('raft.elected', cutMs, { do: 'cut', who: 'self', way: 'both', ms })
+    strike('raft.elected', endMs, { do: 'drift', who: 'self', rate: 1 })
+  })
+  const timing = { electionTicks: dice.of([12, 20]), heartbeatTicks: 3 }
+  const asking = { clients: 4, thinkMs: 20, patienceMs: 150, keys: 1 }
+  return { ...calm(plan), ...timing, ...asking, size: dice.of([3, 3, 4, 4, 5]), faults }
+}
+
+/** Each new leader finds itself on another side of the cluster, and changes the membership there. */
+function regrouping(dice: Dice, plan: Plan): Plan {
+  const faults: Fault[] = []
+  const ms = dice.of([400, 1000])
+  const changes = ['remove', 'remove', 'remove', 'promote', 'promote', 'demote', 'grow'] as const
+  for (let at = 0; at < 3; at++) {
+    const action: Action = { do: 'change', who: 'leader', change: 'grow' }
+    faults.push({ atMs: 1000 + 300 * at, after: undefined, action })
+  }
+  onEach(faults, 60, (strike) => {
+    const later = dice.of([0, 0, 1, 4])
+    const mask = dice.whole(0, 127)
+    strike('raft.elected', later, { do: 'regroup', who: 'self', mask, ms })
+    const count = dice.of([0, 1, 1, 2, 3])
+    for (let at = 0; at < count; at++) {
+      const delayMs = later + dice.of([0, 0, 1, 3, 10])
+      strike('raft.elected', delayMs, { do: 'change', who: 'self', change: dice.of(changes) })
+    }
+  })
+  const timing = { electionTicks: dice.of([12, 20]), heartbeatTicks: 3 }
+  const asking = { clients: 3, thinkMs: 20, patienceMs: 150 }
+  return { ...calm(plan), ...timing, ...asking, size: dice.of([3, 4, 4, 5, 5]), faults }
 }
 
 /** A backup of one member, and attempts to put it back until one finds that it may. */
