@@ -156,6 +156,7 @@ function makeState(config: RaftConfig, restored: Restored): RaftState {
     staging: undefined,
     role: 'follower',
     leaderId: undefined,
+    matched: 0,
     now: 0,
     electionAt: 0,
     leaderHeardAt: 0,

@@ -118,6 +118,8 @@ export interface RaftState {
   staging: { readonly snapshot: Snapshot; offset: number } | undefined
   role: Role
   leaderId: MemberId | undefined
+  /** Up to here our log is known to be that of the present term's leader. */
+  matched: number
   now: number
   electionAt: number
   leaderHeardAt: number
@@ -345,6 +347,7 @@ export function setTerm(state: RaftState, term: number): void {
   assert(term > state.term, `term ${term} is above ${state.term}`)
   state.term = term
   state.votedFor = undefined
+  state.matched = 0
   state.out.isHardStateDirty = true
 }
 

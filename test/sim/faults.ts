@@ -101,14 +101,7 @@ function strikeNode(world: World, node: Node, action: NodeAction): void {
       crash(world, node, action)
       return
     case 'regroup':
-      world.cutUntil.fill(0)
-      world.anyCutUntilMs = 0
-      for (const a of world.nodes) {
-        for (const b of world.nodes) {
-          if (isBeside(node, a, action.mask) && !isBeside(node, b, action.mask))
-            cutPair(world, a.number, b.number, action.ms)
-        }
-      }
+      regroup(world, node, action)
       return
     case 'pause':
       node.pausedUntilMs = Math.max(node.pausedUntilMs, world.now + action.ms)
@@ -192,9 +185,26 @@ function split(world: World, mask: number, ms: number): void {
   }
 }
 
-/** On the side of `node` when the cluster is parted by a mask. */
-function isBeside(node: Node, other: Node, mask: number): boolean {
-  return other === node || ((mask >> (other.number % 7)) & 1) === 1
+function regroup(world: World, node: Node, how: Extract<Action, { do: 'regroup' }>): void {
+  world.cutUntil.fill(0)
+  world.anyCutUntilMs = 0
+  const members = (node.raft?.membership.members ?? []).filter(({ id }) => id !== node.id)
+  const voters = members.filter((member) => member.isVoter).map(({ id }) => id)
+  const side = new Set([node.id])
+  for (let at = 0; at < how.others && voters.length > 0; at++) {
+    for (const id of voters.splice(world.dice.whole(0, voters.length - 1), 1)) side.add(id)
+  }
+  if (how.hasLearners) for (const { id, isVoter } of members) if (!isVoter) side.add(id)
+  for (const a of world.nodes) {
+    for (const b of world.nodes) {
+      if (side.has(a.id) && !side.has(b.id)) cutPair(world, a.number, b.number, how.ms)
+    }
+  }
+}
+
+function isCut(world: World, from: Node, id: string): boolean {
+  const to = world.numberOf.get(id) ?? 0
+  return (world.cutUntil[from.number * 24 + to] ?? 0) > world.now
 }
 
 export function cut(world: World, node: Node, way: Way, ms: number): void {
@@ -319,6 +329,10 @@ function changeMembers(world: World, node: Node, kind: ChangeKind): void {
   } else if (kind === 'promote') {
     const id = pick(false)
     if (id !== undefined) change = { type: 'promote', id }
+  } else if (kind === 'oust') {
+    const away = members.filter((member) => member.isVoter && isCut(world, node, member.id))
+    const id = away[world.dice.whole(0, Math.max(0, away.length - 1))]?.id
+    if (id !== undefined) change = { type: 'remove', id }
   } else if (kind === 'leave') change = { type: 'remove', id: raft.id }
   else if (kind === 'demote') change = { type: 'demote', id: pick(true) ?? anyone }
   else if (kind === 'remove') change = { type: 'remove', id: anyone }

@@ -1,7 +1,7 @@
 // The hands of a simulated member: its network card, its disk, its state machine.
 
 import type { MemberId, Message, Snapshot, StorageOperation } from '../../core/raft/types.ts'
-import { checkCut, checkEntries, checkState, fail } from './checkers.ts'
+import { checkCut, checkEntries, checkHead, checkState, fail } from './checkers.ts'
 import { answerRead, answerWrite, retry } from './clients.ts'
 import { applyOperation } from './disk.ts'
 import { count, type Node, schedule, step, type World, type Write } from './world.ts'
@@ -212,6 +212,7 @@ export function takeSnapshot(world: World, node: Node): void {
   const { raft } = node
   if (raft === undefined || node.applied <= (raft.snapshot?.index ?? 0)) return
   const head = raft.snapshotHead(node.applied)
+  checkHead(node.checkers, node.id, head)
   const { membership } = head
   const pairs = [...node.store].sort((a, b) => a[0] - b[0])
   const saved = { index: node.applied, hash: node.hash, store: pairs, membership }

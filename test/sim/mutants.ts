@@ -60,6 +60,7 @@ export const classes: Readonly<Record<number, string>> = {
   39: 'messages of another epoch are accepted',
   40: 'a start acts before its incarnation is durable',
   41: 'an operation is not what the fault model allows (found by this simulator)',
+  42: 'a disk put back within one start is believed',
 }
 
 const at = (file: string, find: string, replace: string): Edit => ({
@@ -524,8 +525,8 @@ export const mutants: readonly Mutant[] = [
     edits: [
       at(
         'snapshots',
-        '  reset(state.log, snapshot)\n  state.out.unsavedFrom = undefined\n',
-        '  const tail = state.log.entries.filter((entry) => entry.index > snapshot.index)\n  reset(state.log, snapshot)\n  state.log.entries.push(...tail)\n  state.out.unsavedFrom = tail.length > 0 ? snapshot.index + 1 : undefined\n',
+        '  if (termAt(state.log, snapshot.index) !== snapshot.term) return false\n',
+        '  if (termAt(state.log, snapshot.index) === undefined) return false\n',
       ),
     ],
   },
@@ -762,5 +763,38 @@ export const mutants: readonly Mutant[] = [
     name: 'log-behind-snapshot-kept',
     kind: 41,
     edits: [at('raft', '  if (state.isLogStale) state.out.install = state.snapshot\n', '')],
+  },
+  {
+    name: 'broken-promise-believed',
+    kind: 42,
+    edits: [
+      at(
+        'state',
+        '  if (promised === undefined || promised.counter >= start.counter) return false\n',
+        '  if (promised === undefined || promised.counter > 0) return false\n',
+      ),
+    ],
+  },
+  {
+    name: 'promise-of-what-was-found',
+    kind: 42,
+    edits: [
+      at(
+        'state',
+        '  state.seen = {\n',
+        '  const { counter, foundTerm, foundIndex } = incarnation\n  state.promises = { ...state.promises, [id]: { counter, term: foundTerm, index: foundIndex } }\n  state.seen = {\n',
+      ),
+    ],
+  },
+  {
+    name: 'commit-of-earlier-start',
+    kind: 42,
+    edits: [
+      at(
+        'follower',
+        '  commitTo(state, Math.min(commit, state.matched))\n',
+        '  if (commit <= lastIndex(state.log)) commitTo(state, commit)\n',
+      ),
+    ],
   },
 ]

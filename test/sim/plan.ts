@@ -13,8 +13,14 @@ export type Action =
   | { readonly do: 'crashAll'; readonly downMs: number; readonly kept: number }
   | { readonly do: 'pause'; readonly who: Target; readonly ms: number }
   | { readonly do: 'split'; readonly mask: number; readonly ms: number }
-  /** Earlier cuts end; this member and those of the mask are cut off from the others. */
-  | { readonly do: 'regroup'; readonly who: Target; readonly mask: number; readonly ms: number }
+  /** Earlier cuts end; this member is alone with so many other voters, and with the learners. */
+  | {
+      readonly do: 'regroup'
+      readonly who: Target
+      readonly others: number
+      readonly hasLearners: boolean
+      readonly ms: number
+    }
   | { readonly do: 'cut'; readonly who: Target; readonly way: Way; readonly ms: number }
   | { readonly do: 'link'; readonly who: Target; readonly other: number; readonly ms: number }
   | { readonly do: 'noise'; readonly net: Noise; readonly ms: number }
@@ -31,8 +37,8 @@ export type Action =
   | { readonly do: 'snapshot'; readonly who: Target }
   | { readonly do: 'burst'; readonly count: number; readonly who: Target }
 export type Way = 'both' | 'in' | 'out'
-/** `leave`: the leader removes itself. */
-export type ChangeKind = 'grow' | 'promote' | 'demote' | 'remove' | 'address' | 'leave'
+/** `leave`: the leader removes itself; `oust`: it removes a voter that it is cut off from. */
+export type ChangeKind = 'grow' | 'promote' | 'demote' | 'remove' | 'address' | 'leave' | 'oust'
 
 /** A fault strikes at a time, or a while after the n-th occurrence of an event. */
 export interface Fault {
@@ -149,7 +155,7 @@ export function drawPlan(seed: number): Plan {
     return { ...plan, faults: [...plan.faults, ...drawRewinding(dice, plan)] }
   }
   if (!dice.chance(0.3)) return plan
-  return dice.of([leapfrog, voteTwice, staleLeader, regrouping])(dice, plan)
+  return dice.of([leapfrog, voteTwice, staleLeader, regrouping, quarrel])(dice, plan)
 }
 
 // Dramas: seeds that lead the cluster again and again to where one classic mistake would show.
@@ -207,14 +213,13 @@ function staleLeader(dice: Dice, plan: Plan): Plan {
     const beginMs = dice.of([100, 300, 700])
     const ms = dice.of([700, 1500])
     const endMs = beginMs + ms
-    const mask = dice.whole(0, 127)
     strike('raft.elected', beginMs, { do: 'drift', who: 'self', rate: dice.of([0.02, 0.1]) })
     if (dice.chance(0.4)) {
       strike('raft.elected', beginMs, { do: 'change', who: 'self', change: 'leave' })
     }
     const cutMs = beginMs + dice.of([0, 1, 2, 3])
-    if (dice.chance(0.5)) strike('raft.elected', cutMs, { do: 'regroup', who: 'self', mask, ms })
-    else strike('raft.elected', cutMs, { do: 'cut', who: 'self', way: 'both', ms })
+    const others = dice.of([0, 0, 1])
+    strike('raft.elected', cutMs, { do: 'regroup', who: 'self', others, hasLearners: true, ms })
     strike('raft.elected', endMs, { do: 'drift', who: 'self', rate: 1 })
   })
   const timing = { electionTicks: dice.of([12, 20]), heartbeatTicks: 3 }
@@ -222,28 +227,78 @@ function staleLeader(dice: Dice, plan: Plan): Plan {
   return { ...calm(plan), ...timing, ...asking, size: dice.of([3, 3, 4, 4, 5]), faults }
 }
 
-/** Each new leader finds itself on another side of the cluster, and changes the membership there. */
+/** Leaders, old and new, find themselves on one side of the cluster, and change the membership. */
 function regrouping(dice: Dice, plan: Plan): Plan {
   const faults: Fault[] = []
   const ms = dice.of([400, 1000])
-  const changes = ['remove', 'remove', 'remove', 'promote', 'promote', 'demote', 'grow'] as const
-  for (let at = 0; at < 3; at++) {
-    const action: Action = { do: 'change', who: 'leader', change: 'grow' }
-    faults.push({ atMs: 1000 + 300 * at, after: undefined, action })
-  }
-  onEach(faults, 60, (strike) => {
-    const later = dice.of([0, 0, 1, 4])
-    const mask = dice.whole(0, 127)
-    strike('raft.elected', later, { do: 'regroup', who: 'self', mask, ms })
-    const count = dice.of([0, 1, 1, 2, 3])
+  const changes = [
+    'oust',
+    'oust',
+    'oust',
+    'promote',
+    'promote',
+    'promote',
+    'grow',
+    'demote',
+  ] as const
+  const scene = (who: Target, add: (delayMs: number, action: Action) => void): void => {
+    // Members must have answered a new leader before it may change anything.
+    const beginMs = dice.of([0, 2, 4, 8, 20])
+    const others = dice.of([0, 0, 1, 1, 2])
+    add(beginMs, { do: 'regroup', who, others, hasLearners: dice.chance(0.5), ms })
+    const count = dice.of([0, 1, 1, 2, 3, 4])
     for (let at = 0; at < count; at++) {
-      const delayMs = later + dice.of([0, 0, 1, 3, 10])
-      strike('raft.elected', delayMs, { do: 'change', who: 'self', change: dice.of(changes) })
+      const delayMs = beginMs + dice.of([0, 0, 1, 3, 8])
+      add(delayMs, { do: 'change', who, change: dice.of(changes) })
     }
-  })
-  const timing = { electionTicks: dice.of([12, 20]), heartbeatTicks: 3 }
+  }
+  onEach(faults, 60, (strike) =>
+    scene('self', (delayMs, action) => strike('raft.elected', delayMs, action)),
+  )
+  for (let beginMs = 1000; beginMs < plan.healAtMs - 1500; beginMs += dice.of([500, 1000, 2000])) {
+    const grow: Action = { do: 'change', who: 'leader', change: 'grow' }
+    if (dice.chance(0.3)) faults.push({ atMs: beginMs - 200, after: undefined, action: grow })
+    scene('leader', (delayMs, action) => {
+      faults.push({ atMs: beginMs + delayMs, after: undefined, action })
+    })
+  }
+  const timing = {
+    electionTicks: dice.of([12, 20]),
+    heartbeatTicks: 3,
+    syncMsMax: dice.of([0.5, 30]),
+  }
   const asking = { clients: 3, thinkMs: 20, patienceMs: 150 }
   return { ...calm(plan), ...timing, ...asking, size: dice.of([3, 4, 4, 5, 5]), faults }
+}
+
+/**
+ * The membership bug of 2015. A leader, alone with the learners, promotes one. The next, elected by
+ * the others, ousts somebody before some of its voters have heard of it; then it is alone with one
+ * other, while the old leader meets the rest.
+ */
+function quarrel(dice: Dice, plan: Plan): Plan {
+  const faults: Fault[] = []
+  const at = (atMs: number, action: Action): void => {
+    faults.push({ atMs, after: undefined, action })
+  }
+  for (let atMs = 600; atMs < plan.healAtMs - 4000; atMs += 2500) {
+    at(atMs, { do: 'change', who: 'leader', change: 'grow' })
+    at(atMs + 600, { do: 'regroup', who: 'leader', others: 0, hasLearners: true, ms: 700 })
+    at(atMs + 601, { do: 'change', who: 'leader', change: 'promote' })
+    at(atMs + 2300, { do: 'change', who: 'leader', change: dice.of(['demote', 'remove']) })
+  }
+  onEach(faults, 120, (strike) => {
+    const deafen = { do: 'cut', who: 'self', way: 'in', ms: 300 } as const
+    if (dice.chance(0.4)) strike('post.voteReply', 0, deafen)
+    if (dice.chance(0.3)) return
+    for (const delayMs of [4, 7, 12]) {
+      strike('raft.elected', delayMs, { do: 'change', who: 'self', change: 'oust' })
+    }
+    const pair = { do: 'regroup', who: 'self', others: 1, hasLearners: false, ms: 1000 } as const
+    strike('raft.elected', dice.of([20, 40, 60]), pair)
+  })
+  const timing = { electionTicks: 20, heartbeatTicks: 3, syncMsMax: dice.of([0.5, 5]) }
+  return { ...calm(plan), ...timing, clients: 3, patienceMs: 150, size: 4, faults }
 }
 
 /** A backup of one member, and attempts to put it back until one finds that it may. */

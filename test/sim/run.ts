@@ -145,12 +145,16 @@ function isSpare(world: World, node: Node): boolean {
 
 /** One leader, everyone sound is level with it, whoever was removed knows it, and writes succeed. */
 function converge(world: World): void {
-  const deadline = world.now + convergeMsMax
+  // Where a letter carries one entry, a joiner needs a round trip and a sync for each.
+  const { delayMsMax, syncMsMax } = world.plan
+  const entries = leaderNode(world)?.raft?.lastIndex ?? 0
+  const patienceMs = convergeMsMax + entries * 2 * (delayMsMax + syncMsMax)
+  const deadline = world.now + patienceMs
   const ackedBefore = world.acked
   let nextLook = world.now
   const isConverged = (): boolean => {
     if (world.now > deadline)
-      fail('liveness', `not converged ${convergeMsMax} ms after the healing: ${describe(world)}`)
+      fail('liveness', `not converged ${patienceMs} ms after the healing: ${describe(world)}`)
     if (world.now < nextLook) return false
     nextLook = world.now + 100
     removeLost(world)
@@ -273,7 +277,12 @@ function recover(world: World): void {
   const file = image.file && snapshot && { ...image.file, snapshot }
   survivor.disk.image = { ...image, hardState, file, entries, commit: hardState.commit }
   world.epoch = hardState.epoch
-  world.checkers = { ...makeCheckers(), committed: [...before.committed] }
+  const { committed, memberships } = before
+  world.checkers = {
+    ...makeCheckers(),
+    committed: [...committed],
+    memberships: [...memberships],
+  }
   world.checkers.ackedIndex = before.ackedIndex
   survivor.checkers = world.checkers
   count(world, 'sim.recovered', survivor.number)
