@@ -25,6 +25,8 @@ export interface ManagerStorage {
     head: SnapshotHead,
     objects: readonly ClusterObject[],
   ) => Promise<Snapshot>
+  /** The objects of a durable snapshot. */
+  readonly readSnapshot: (snapshotId: string) => AsyncIterable<unknown>
 }
 
 export interface ManagerHostOptions {
@@ -54,6 +56,9 @@ export class ManagerHost {
   readonly #watchers = new Set<(applied: readonly Applied[]) => void>()
   readonly #pendingEvents: ManagerEvent[] = []
   #lastRequestId = 0
+  #lastSave: Promise<void> = Promise.resolve()
+  /** The snapshot that the machine waits for. */
+  #readingId: string | undefined
   #isStepping = false
   #isClosed = false
   #wasReady = false
@@ -176,6 +181,9 @@ export class ManagerHost {
       case 'takeSnapshot':
         this.#takeSnapshot(effect.head, effect.objects)
         return
+      case 'readSnapshot':
+        this.#readSnapshot(effect.snapshot)
+        return
       case 'role': {
         const { role, term, leaderId } = effect.role
         log('info', 'raft.role', { role, term, leader: leaderId })
@@ -197,7 +205,9 @@ export class ManagerHost {
 
   #save(operation: StorageOperation): void {
     const { storage, clock } = this.#options
-    storage.save(operation).then(
+    const saved = storage.save(operation)
+    this.#lastSave = saved
+    saved.then(
       () => this.dispatch({ type: 'persisted', nowMs: clock.nowMs(), operation: operation.id }),
       (error: unknown) => {
         if (this.#isClosed) return
@@ -214,7 +224,29 @@ export class ManagerHost {
         this.dispatch({ type: 'snapshotSaved', nowMs: clock.nowMs(), snapshot })
       },
       (error: unknown) => {
-        if (!this.#isClosed) log('error', 'snapshot.failed', { error: String(error) })
+        if (this.#isClosed) return
+        log('error', 'snapshot.failed', { error: String(error) })
+        this.dispatch({ type: 'snapshotFailed', nowMs: clock.nowMs() })
+      },
+    )
+  }
+
+  #readSnapshot({ id, index }: Snapshot): void {
+    const { storage, clock, log } = this.#options
+    this.#readingId = id
+    const read = async (): Promise<readonly ClusterObject[]> => {
+      const objects: ClusterObject[] = []
+      for await (const value of storage.readSnapshot(id)) objects.push(value as ClusterObject)
+      return objects
+    }
+    this.#lastSave.then(read).then(
+      (objects) => {
+        log('info', 'snapshot.read', { index, objects: objects.length })
+        this.dispatch({ type: 'snapshotRead', nowMs: clock.nowMs(), snapshotId: id, objects })
+      },
+      (error: unknown) => {
+        // One that a newer one has displaced may be gone already.
+        if (!this.#isClosed && this.#readingId === id) this.#options.onFatal(error)
       },
     )
   }

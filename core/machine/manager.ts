@@ -90,6 +90,15 @@ export type ManagerEvent =
       readonly reports: readonly TaskReport[]
     }
   | { readonly type: 'snapshotSaved'; readonly nowMs: number; readonly snapshot: Snapshot }
+  /** It could not be written; nothing of it is left. */
+  | { readonly type: 'snapshotFailed'; readonly nowMs: number }
+  /** What `readSnapshot` asked for. */
+  | {
+      readonly type: 'snapshotRead'
+      readonly nowMs: number
+      readonly snapshotId: string
+      readonly objects: readonly ClusterObject[]
+    }
   | { readonly type: 'diskFull'; readonly nowMs: number }
   | { readonly type: 'diskFreed'; readonly nowMs: number }
 
@@ -108,6 +117,8 @@ export type ManagerEffect =
       readonly head: SnapshotHead
       readonly objects: readonly ClusterObject[]
     }
+  /** Read this snapshot once the `save` before it is durable, then say `snapshotRead`. */
+  | { readonly type: 'readSnapshot'; readonly snapshot: Snapshot }
   | { readonly type: 'role'; readonly role: RoleState }
   | { readonly type: 'note'; readonly note: Note }
 
@@ -150,6 +161,11 @@ export class ManagerMachine {
   #isReady = false
   #snapshotIndex: number
   #isSnapshotting = false
+  /** After a snapshot that failed: not before this index again. */
+  #snapshotIndexMin = 0
+  /** A leader's snapshot that is being read, and what was committed behind it meanwhile. */
+  #restoring: Snapshot | undefined
+  #held: Entry[] = []
   #raftWakeTicks: number | undefined
   #effects: ManagerEffect[] = []
 
@@ -253,11 +269,17 @@ export class ManagerMachine {
         )
       case 'snapshotSaved':
         this.#isSnapshotting = false
-        this.#snapshotIndex = event.snapshot.index
+        this.#snapshotIndex = Math.max(this.#snapshotIndex, event.snapshot.index)
         return this.#follow(
           this.#raft.step({ type: 'snapshotTaken', snapshot: event.snapshot }),
           nowMs,
         )
+      case 'snapshotFailed':
+        this.#isSnapshotting = false
+        this.#snapshotIndexMin = this.#store.appliedIndex + Math.ceil(this.#snapshotInterval / 10)
+        return
+      case 'snapshotRead':
+        return this.#restore(event.snapshotId, event.objects, nowMs)
       case 'diskFull':
       case 'diskFreed':
         return this.#follow(this.#raft.step({ type: event.type }), nowMs)
@@ -371,7 +393,13 @@ export class ManagerMachine {
     for (const outgoing of update.send) this.#effects.push({ type: 'send', outgoing })
     this.#raftWakeTicks = update.wakeTicks
     if (update.role !== undefined) this.#changeRole(update.role)
-    if (update.committed.length > 0) this.#apply(update.committed)
+    if (update.restore !== undefined) {
+      this.#restoring = update.restore
+      this.#held = []
+      this.#effects.push({ type: 'readSnapshot', snapshot: update.restore })
+    }
+    if (this.#restoring !== undefined) this.#held.push(...update.committed)
+    else if (update.committed.length > 0) this.#apply(update.committed)
     for (const read of update.reads) this.#reads.set(read.context, read.index)
     this.#serveReads()
     for (const refusal of update.refused) {
@@ -380,9 +408,30 @@ export class ManagerMachine {
       }
     }
     for (const note of update.notes) this.#effects.push({ type: 'note', note })
+    this.#considerReady(nowMs)
+  }
+
+  #considerReady(nowMs: number): void {
     if (this.#readyAtIndex !== undefined && this.#store.appliedIndex >= this.#readyAtIndex) {
       this.#becomeReady(nowMs)
     }
+  }
+
+  /** The objects of a leader's snapshot take the place of all that was here. */
+  #restore(snapshotId: string, objects: readonly ClusterObject[], nowMs: number): void {
+    // A newer snapshot came while this one was read.
+    if (this.#restoring?.id !== snapshotId) return
+    const { index } = this.#restoring
+    assert(index > this.#store.appliedIndex, 'a snapshot never takes the store back')
+    const applied = this.#store.restore(index, objects)
+    this.#snapshotIndex = index
+    this.#restoring = undefined
+    if (applied.length > 0) this.#effects.push({ type: 'applied', applied })
+    const held = this.#held
+    this.#held = []
+    if (held.length > 0) this.#apply(held)
+    this.#serveReads()
+    this.#considerReady(nowMs)
   }
 
   #changeRole(role: RoleState): void {
@@ -465,15 +514,19 @@ export class ManagerMachine {
   }
 
   #considerSnapshot(): void {
-    const interval = this.#store.committed.cluster()?.spec.raft.snapshotInterval ?? 10_000
     const index = this.#store.appliedIndex
-    if (this.#isSnapshotting || index - this.#snapshotIndex < interval) return
+    if (this.#isSnapshotting || index < this.#snapshotIndexMin) return
+    if (index - this.#snapshotIndex < this.#snapshotInterval) return
     this.#isSnapshotting = true
     this.#effects.push({
       type: 'takeSnapshot',
       head: this.#raft.snapshotHead(index),
       objects: this.#store.dump(),
     })
+  }
+
+  get #snapshotInterval(): number {
+    return this.#store.committed.cluster()?.spec.raft.snapshotInterval ?? 10_000
   }
 
   #openSession(event: Extract<ManagerEvent, { type: 'sessionOpened' }>): void {
