@@ -86,7 +86,9 @@ export class ManagerHost {
     this.#isStepping = true
     try {
       for (let next = this.#pendingEvents.shift(); next; next = this.#pendingEvents.shift()) {
-        for (const effect of this.#options.machine.step(next)) this.#carryOut(effect)
+        // A tick brings its own count; with any other event goes what passed since.
+        const ticks = next.type === 'ticked' ? 0 : this.#countTicks()
+        for (const effect of this.#options.machine.step(next, ticks)) this.#carryOut(effect)
       }
     } catch (error) {
       this.#options.onFatal(error)
@@ -273,9 +275,14 @@ export class ManagerHost {
   }
 
   #tick(): void {
-    const { clock } = this.#options
-    const ticks = Math.floor((clock.steadyMs() - this.#tickedAtMs) / tickMs)
+    const ticks = this.#countTicks()
+    this.dispatch({ type: 'ticked', nowMs: this.#options.clock.nowMs(), ticks })
+  }
+
+  /** Whole ticks that passed since it was last asked. */
+  #countTicks(): number {
+    const ticks = Math.floor((this.#options.clock.steadyMs() - this.#tickedAtMs) / tickMs)
     this.#tickedAtMs += ticks * tickMs
-    this.dispatch({ type: 'ticked', nowMs: clock.nowMs(), ticks })
+    return ticks
   }
 }

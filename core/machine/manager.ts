@@ -32,6 +32,7 @@ import type {
   Message,
   Outgoing,
   Raft,
+  RaftEvent,
   RaftUpdate,
   RoleState,
   Snapshot,
@@ -167,6 +168,8 @@ export class ManagerMachine {
   #restoring: Snapshot | undefined
   #held: Entry[] = []
   #raftWakeTicks: number | undefined
+  /** Ticks that passed and that raft was not told of yet. */
+  #elapsedTicks = 0
   #effects: ManagerEffect[] = []
 
   constructor(options: {
@@ -212,11 +215,17 @@ export class ManagerMachine {
 
   /** After how many ticks raft wants to be woken; undefined: never. */
   get wakeTicks(): number | undefined {
-    return this.#raftWakeTicks
+    if (this.#raftWakeTicks === undefined) return undefined
+    return Math.max(0, this.#raftWakeTicks - this.#elapsedTicks)
   }
 
-  step(event: ManagerEvent): readonly ManagerEffect[] {
+  /**
+   * `elapsedTicks` passed since the step before, for an event other than `ticked`: else raft would
+   * take a heartbeat that comes between two ticks for one that came with the earlier.
+   */
+  step(event: ManagerEvent, elapsedTicks = 0): readonly ManagerEffect[] {
     this.#effects = []
+    this.#elapsedTicks += elapsedTicks
     this.#take(event)
     if (this.#isReady) {
       this.#judge(event.nowMs)
@@ -232,24 +241,24 @@ export class ManagerMachine {
     const { nowMs } = event
     switch (event.type) {
       case 'started':
-        return this.#follow(this.#raft.step({ type: 'started' }), nowMs)
+        return this.#follow(this.#stepRaft({ type: 'started' }), nowMs)
       case 'ticked':
-        return this.#follow(this.#raft.step({ type: 'ticked', ticks: event.ticks }), nowMs)
+        return this.#follow(this.#stepRaft({ type: 'ticked', ticks: event.ticks }), nowMs)
       case 'persisted':
         return this.#follow(
-          this.#raft.step({ type: 'persisted', operation: event.operation }),
+          this.#stepRaft({ type: 'persisted', operation: event.operation }),
           nowMs,
         )
       case 'received':
         return this.#follow(
-          this.#raft.step({ type: 'received', from: event.from, message: event.message }),
+          this.#stepRaft({ type: 'received', from: event.from, message: event.message }),
           nowMs,
         )
       case 'submitted':
         return this.#submit(event.requestId, event.command, nowMs)
       case 'readRequested':
         return this.#follow(
-          this.#raft.step({ type: 'readRequested', context: event.requestId }),
+          this.#stepRaft({ type: 'readRequested', context: event.requestId }),
           nowMs,
         )
       case 'sessionOpened':
@@ -271,7 +280,7 @@ export class ManagerMachine {
         this.#isSnapshotting = false
         this.#snapshotIndex = Math.max(this.#snapshotIndex, event.snapshot.index)
         return this.#follow(
-          this.#raft.step({ type: 'snapshotTaken', snapshot: event.snapshot }),
+          this.#stepRaft({ type: 'snapshotTaken', snapshot: event.snapshot }),
           nowMs,
         )
       case 'snapshotFailed':
@@ -282,7 +291,7 @@ export class ManagerMachine {
         return this.#restore(event.snapshotId, event.objects, nowMs)
       case 'diskFull':
       case 'diskFreed':
-        return this.#follow(this.#raft.step({ type: event.type }), nowMs)
+        return this.#follow(this.#stepRaft({ type: event.type }), nowMs)
       default:
         return unreachable(event)
     }
@@ -330,7 +339,7 @@ export class ManagerMachine {
   #propose(changes: readonly Change[], nowMs: number): { index: number; term: number } {
     const data: EntryData = { atMs: nowMs, changes }
     const index = this.#raft.lastIndex + 1
-    const update = this.#raft.step({
+    const update = this.#stepRaft({
       type: 'proposed',
       entries: [{ data, sizeBytes: estimateSize(data) }],
     })
@@ -385,6 +394,12 @@ export class ManagerMachine {
       for (const id of due) this.#wake(id, nowMs + 100)
       this.#note('warn', 'controllers.refused', { error: error.message })
     }
+  }
+
+  #stepRaft(event: RaftEvent): RaftUpdate {
+    const elapsedTicks = this.#elapsedTicks
+    this.#elapsedTicks = 0
+    return this.#raft.step(event, elapsedTicks)
   }
 
   /** Carries out what raft says. */
@@ -572,8 +587,8 @@ export class ManagerMachine {
     this.#membersAtMs = nowMs + membersRetryMs
     this.#follow(
       step.type === 'transfer'
-        ? this.#raft.step({ type: 'transferRequested' })
-        : this.#raft.step({ type: 'membershipProposed', change: step.change }),
+        ? this.#stepRaft({ type: 'transferRequested' })
+        : this.#stepRaft({ type: 'membershipProposed', change: step.change }),
       nowMs,
     )
   }
