@@ -81,10 +81,11 @@ export function createRaftTransport(options: RaftTransportOptions): RaftTranspor
     }
   }
   const carry = async (to: MemberId, piece: Piece): Promise<void> => {
+    const from = options.memberId()
     const { snapshotId, offset, sizeBytes } = piece
     try {
       const data = await options.readPiece(snapshotId, { offset, count: sizeBytes })
-      const letter = [options.memberId(), to, { ...piece, data }]
+      const letter = [from, to, { ...piece, data }]
       const how = { timeoutMs: pieceTimeoutMs, signal: closing.signal, lane: 'bulk' as const }
       await options.peers().request(nodeOf(to), pieceKind, letter, how)
       counts.piecesSent++
@@ -135,10 +136,11 @@ export function createRaftTransport(options: RaftTransportOptions): RaftTranspor
   }
   return {
     send: ({ to, message }) => {
-      if (closing.signal.aborted) return
+      const from = options.memberId()
+      if (closing.signal.aborted || from === undefined) return
       introduceMembers()
       if (message.type === 'snapshotChunk') return sendPiece(to, message)
-      const letter = [options.memberId(), to, message]
+      const letter = [from, to, message]
       options.peers().send(nodeOf(to), letterKind, letter, raftSendOptions(message))
     },
     handlers: {
