@@ -25,6 +25,8 @@ export interface ManagerStorage {
     head: SnapshotHead,
     objects: readonly ClusterObject[],
   ) => Promise<Snapshot>
+  /** The objects of a durable snapshot. */
+  readonly readSnapshot: (snapshotId: string) => AsyncIterable<unknown>
 }
 
 export interface ManagerHostOptions {
@@ -55,6 +57,9 @@ export class ManagerHost {
   readonly #pendingEvents: ManagerEvent[] = []
   readonly #indexWaiters = new Set<{ readonly index: number; readonly settle: () => void }>()
   #lastRequestId = 0
+  #lastSave: Promise<void> = Promise.resolve()
+  /** The snapshot that the machine waits for. */
+  #readingId: string | undefined
   #isStepping = false
   #isClosed = false
   #wasReady = false
@@ -83,7 +88,9 @@ export class ManagerHost {
     this.#isStepping = true
     try {
       for (let next = this.#pendingEvents.shift(); next; next = this.#pendingEvents.shift()) {
-        for (const effect of this.#options.machine.step(next)) this.#carryOut(effect)
+        // A tick brings its own count; with any other event goes what passed since.
+        const ticks = next.type === 'ticked' ? 0 : this.#countTicks()
+        for (const effect of this.#options.machine.step(next, ticks)) this.#carryOut(effect)
       }
     } catch (error) {
       this.#options.onFatal(error)
@@ -210,6 +217,9 @@ export class ManagerHost {
       case 'takeSnapshot':
         this.#takeSnapshot(effect.head, effect.objects)
         return
+      case 'readSnapshot':
+        this.#readSnapshot(effect.snapshot)
+        return
       case 'role': {
         const { role, term, leaderId } = effect.role
         log('info', 'raft.role', { role, term, leader: leaderId })
@@ -231,7 +241,9 @@ export class ManagerHost {
 
   #save(operation: StorageOperation): void {
     const { storage, clock } = this.#options
-    storage.save(operation).then(
+    const saved = storage.save(operation)
+    this.#lastSave = saved
+    saved.then(
       () => this.dispatch({ type: 'persisted', nowMs: clock.nowMs(), operation: operation.id }),
       (error: unknown) => {
         if (this.#isClosed) return
@@ -248,7 +260,29 @@ export class ManagerHost {
         this.dispatch({ type: 'snapshotSaved', nowMs: clock.nowMs(), snapshot })
       },
       (error: unknown) => {
-        if (!this.#isClosed) log('error', 'snapshot.failed', { error: String(error) })
+        if (this.#isClosed) return
+        log('error', 'snapshot.failed', { error: String(error) })
+        this.dispatch({ type: 'snapshotFailed', nowMs: clock.nowMs() })
+      },
+    )
+  }
+
+  #readSnapshot({ id, index }: Snapshot): void {
+    const { storage, clock, log } = this.#options
+    this.#readingId = id
+    const read = async (): Promise<readonly ClusterObject[]> => {
+      const objects: ClusterObject[] = []
+      for await (const value of storage.readSnapshot(id)) objects.push(value as ClusterObject)
+      return objects
+    }
+    this.#lastSave.then(read).then(
+      (objects) => {
+        log('info', 'snapshot.read', { index, objects: objects.length })
+        this.dispatch({ type: 'snapshotRead', nowMs: clock.nowMs(), snapshotId: id, objects })
+      },
+      (error: unknown) => {
+        // One that a newer one has displaced may be gone already.
+        if (!this.#isClosed && this.#readingId === id) this.#options.onFatal(error)
       },
     )
   }
@@ -280,9 +314,14 @@ export class ManagerHost {
   }
 
   #tick(): void {
-    const { clock } = this.#options
-    const ticks = Math.floor((clock.steadyMs() - this.#tickedAtMs) / tickMs)
+    const ticks = this.#countTicks()
+    this.dispatch({ type: 'ticked', nowMs: this.#options.clock.nowMs(), ticks })
+  }
+
+  /** Whole ticks that passed since it was last asked. */
+  #countTicks(): number {
+    const ticks = Math.floor((this.#options.clock.steadyMs() - this.#tickedAtMs) / tickMs)
     this.#tickedAtMs += ticks * tickMs
-    this.dispatch({ type: 'ticked', nowMs: clock.nowMs(), ticks })
+    return ticks
   }
 }

@@ -148,7 +148,6 @@ export function createMemoryBackend(): MemoryBackend {
     },
     init: async (request) => init(request),
     join: async () => undefined,
-    join: async () => undefined,
     leave: async () => {
       store = new Store()
       nodeId = undefined
