@@ -1,8 +1,9 @@
 // Service unit: how systemd starts the agent, and how the agent puts itself there and away again.
 
 import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, openSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
+import { makeFolder } from './base/folders.ts'
 
 export const unitName = 'skep.service'
 const unitPath = `/etc/systemd/system/${unitName}`
@@ -70,7 +71,7 @@ export function removeUnit(): boolean {
 
 /** Starts the daemon in the background, away from this terminal; its log goes to the file. */
 export function startInBackground(command: readonly string[], logPath: string): number {
-  mkdirSync(dirname(logPath), { recursive: true, mode: 0o700 })
+  makeFolder({ path: dirname(logPath), flag: 'state-dir', mode: 0o700 })
   const log = openSync(logPath, 'a', 0o600)
   const [program = '', ...args] = command
   const env = { ...process.env, ...daemonEnvironment }
