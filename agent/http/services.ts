@@ -4,7 +4,12 @@ import { CodedError } from '../../core/base/error.ts'
 import { asId, type NetworkId } from '../../core/base/id.ts'
 import { defaultRestart, defaultStopGraceNs, fullUpdate } from '../../core/object/defaults.ts'
 import type { Service, ServiceSpec } from '../../core/object/service.ts'
-import { formatService, parseRollback, parseServiceSpec } from '../../core/spec/service-json.ts'
+import {
+  formatService,
+  formatServiceStatus,
+  parseRollback,
+  parseServiceSpec,
+} from '../../core/spec/service-json.ts'
 import {
   countTasks,
   findNetworkId,
@@ -21,6 +26,7 @@ import {
   readJson,
   readObjectVersion,
   sendJson,
+  sendJsonText,
   sendNothing,
 } from './call.ts'
 import { pinImage } from './digest.ts'
@@ -31,12 +37,10 @@ export async function listServices(call: Call): Promise<void> {
   const filters = parseFilters(call.query.get('filters') ?? undefined)
   const isCounted = !isOlder(call.version, '1.41') && readFlag(call, 'status')
   const view = await call.api.backend.read()
-  const list = servicesOf(view, filters)
-  sendJson(
-    call,
-    200,
-    list.map((service) => format(call, service, isCounted ? countTasks(view, service) : undefined)),
+  const texts = servicesOf(view, filters).map((service) =>
+    formatText(call, service, isCounted ? countTasks(view, service) : undefined),
   )
+  sendJsonText(call, 200, `[${texts.join(',')}]`)
 }
 
 /** GET /services/{id}, with what absent fields mean if `insertDefaults=true`. */
@@ -45,6 +49,25 @@ export async function inspectService(call: Call): Promise<void> {
   const view = await call.api.backend.read()
   const service = findService(view, param(call))
   sendJson(call, 200, format(call, isFull ? withDefaults(service) : service))
+}
+
+/** An object of the store never changes, so its JSON is made once for all lists that it stands in. */
+const jsonOf = new WeakMap<Service, string>()
+
+/** The JSON of `format`. */
+function formatText(call: Call, service: Service, counts: ServiceCounts | undefined): string {
+  if (isOlder(call.version, '1.25')) return JSON.stringify(format(call, service, counts))
+  // Docker's order of the fields: only a job has one behind the counts.
+  if (counts !== undefined && service.job !== undefined) {
+    return JSON.stringify(formatService(service, counts))
+  }
+  let json = jsonOf.get(service)
+  if (json === undefined) {
+    json = JSON.stringify(formatService(service))
+    jsonOf.set(service, json)
+  }
+  if (counts === undefined) return json
+  return `${json.slice(0, -1)},"ServiceStatus":${JSON.stringify(formatServiceStatus(counts))}}`
 }
 
 /** As the client's version of the API has it: before 1.25 networks stood in the spec itself. */
