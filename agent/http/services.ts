@@ -37,9 +37,10 @@ export async function listServices(call: Call): Promise<void> {
   const filters = parseFilters(call.query.get('filters') ?? undefined)
   const isCounted = !isOlder(call.version, '1.41') && readFlag(call, 'status')
   const view = await call.api.backend.read()
-  const texts = servicesOf(view, filters).map((service) =>
-    formatText(call, service, isCounted ? countTasks(view, service) : undefined),
-  )
+  const toText = isOlder(call.version, '1.25')
+    ? (service: Service) => JSON.stringify(format(call, service))
+    : (service: Service) => formatText(service, isCounted ? countTasks(view, service) : undefined)
+  const texts = servicesOf(view, filters).map(toText)
   sendJsonText(call, 200, `[${texts.join(',')}]`)
 }
 
@@ -54,9 +55,8 @@ export async function inspectService(call: Call): Promise<void> {
 /** An object of the store never changes, so its JSON is made once for all lists that it stands in. */
 const jsonOf = new WeakMap<Service, string>()
 
-/** The JSON of `format`. */
-function formatText(call: Call, service: Service, counts: ServiceCounts | undefined): string {
-  if (isOlder(call.version, '1.25')) return JSON.stringify(format(call, service, counts))
+/** The JSON of `formatService`. */
+function formatText(service: Service, counts: ServiceCounts | undefined): string {
   // Docker's order of the fields: only a job has one behind the counts.
   if (counts !== undefined && service.job !== undefined) {
     return JSON.stringify(formatService(service, counts))
@@ -71,8 +71,8 @@ function formatText(call: Call, service: Service, counts: ServiceCounts | undefi
 }
 
 /** As the client's version of the API has it: before 1.25 networks stood in the spec itself. */
-function format(call: Call, service: Service, counts?: ServiceCounts): unknown {
-  const document = formatService(service, counts)
+function format(call: Call, service: Service): unknown {
+  const document = formatService(service)
   const { networks } = service.spec.task
   if (networks.length === 0 || !isOlder(call.version, '1.25')) return document
   const { Spec, ...rest } = document as { readonly Spec: Readonly<Record<string, unknown>> }
