@@ -98,16 +98,6 @@ t.test('a swarm is made once, inspected, changed, and left with force alone', as
   t.match((await api.ask('HEAD', '/_ping')).headers, { swarm: 'inactive' })
 })
 
-t.test('what comes with the cluster later says so', async (t) => {
-  const api = await startCluster()
-  t.teardown(api.close)
-  for (const [method, path] of [['POST', '/swarm/join']] as const) {
-    const answer = await api.ask(method, path, {})
-    t.equal(answer.status, 501, path)
-    t.match(JSON.parse(answer.body).message, /not available in this version/)
-  }
-})
-
 t.test('a secret goes in and never comes out; a config does', async (t) => {
   const api = await startCluster()
   t.teardown(api.close)
