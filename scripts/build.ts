@@ -57,6 +57,8 @@ async function bundle(work: string): Promise<Built> {
   const define = {
     SKEP_VERSION: JSON.stringify(packageVersion()),
     SKEP_COMMIT: JSON.stringify(await gitCommit()),
+    // What undici looks for in a bundle of itself: it then leaves out a second parser, which is on trial.
+    esbuildDetection: JSON.stringify('bundled'),
   }
   const bundleTo = (source: string, name: string, wrap?: Wrap): string => {
     bundleOne({ source, output: join(work, name), define, wrap })
