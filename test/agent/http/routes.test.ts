@@ -327,7 +327,7 @@ t.test('followed logs show tasks that begin later, and end with the service', as
   const { Version } = await api.json('GET', '/services/web')
   const path = `/services/web/update?version=${Version.Index}`
   t.equal((await api.ask('POST', path, serviceBody('web', 3))).status, 200)
-  const within = { timeoutMs: 5_000, everyMs: 5 }
+  const within = { timeoutMs: 20_000, everyMs: 5 }
   await waitFor({ what: 'lines of two more tasks', ...within }, () => count() >= 2)
   await api.ask('DELETE', '/services/web')
   await waitFor({ what: 'end of the stream', ...within }, () => answer.complete)
