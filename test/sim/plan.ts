@@ -74,6 +74,8 @@ export interface Plan {
   readonly thinkMs: number
   /** How long a client waits before it asks elsewhere. */
   readonly patienceMs: number
+  /** Share of operations that a client begins anywhere, not where the last one was answered. */
+  readonly strays: number
   readonly keys: number
   readonly snapshotEvery: number
   readonly rates: readonly number[]
@@ -133,6 +135,7 @@ export function drawPlan(seed: number): Plan {
     clients: dice.whole(1, 4),
     thinkMs: dice.of([20, 50, 100, 200, 400]),
     patienceMs: dice.of(isContested ? [60, 150, 300] : [150, 500, 1500, 1500]),
+    strays: 0,
     keys: dice.whole(1, 4),
     snapshotEvery: dice.of([2, 5, 10, 25, 50, 1_000_000]),
     rates: Array.from({ length: 8 }, () =>
@@ -179,13 +182,16 @@ function onEach(faults: Fault[], count: number, draw: (strike: Strike) => void):
   }
 }
 
-/** Figure 8: leaders fall while their entries are on the way, one letter at a time. */
+/** Figure 8: leaders fall before, or just after, others have their entries, one a letter. */
 function leapfrog(dice: Dice, plan: Plan): Plan {
   const faults: Fault[] = []
   onEach(faults, 60, (strike) => {
     const downMs = dice.of([100, 250, 400, 700])
     const delayMs = dice.of([2, 10, 25, 40, 60, 80, 100, 130])
-    strike('raft.elected', 0, { do: 'burst', who: 'self', count: dice.whole(1, 2) })
+    // Whoever has voted hears nothing of the new leader for a while.
+    const deafen = { do: 'cut', who: 'self', way: 'in', ms: dice.of([50, 150]) } as const
+    if (dice.chance(0.5)) strike('post.voteReply', 0, deafen)
+    if (dice.chance(0.3)) strike('raft.elected', 0, { do: 'burst', who: 'self', count: 1 })
     strike('raft.elected', delayMs, { do: 'crash', who: 'self', downMs, kept: 1 })
   })
   const limits = { ...raftLimits, messageEntriesMax: 1, inflightMessagesMax: 1 }
@@ -213,17 +219,17 @@ function staleLeader(dice: Dice, plan: Plan): Plan {
     const beginMs = dice.of([100, 300, 700])
     const ms = dice.of([700, 1500])
     const endMs = beginMs + ms
-    strike('raft.elected', beginMs, { do: 'drift', who: 'self', rate: dice.of([0.02, 0.1]) })
+    strike('raft.elected', beginMs, { do: 'drift', who: 'self', rate: dice.of([0.05, 0.1, 0.15]) })
     if (dice.chance(0.4)) {
       strike('raft.elected', beginMs, { do: 'change', who: 'self', change: 'leave' })
     }
-    const cutMs = beginMs + dice.of([0, 1, 2, 3])
-    const others = dice.of([0, 0, 1])
+    const cutMs = beginMs + dice.of([0, 1, 1, 2])
+    const others = dice.of([0, 1, 1])
     strike('raft.elected', cutMs, { do: 'regroup', who: 'self', others, hasLearners: true, ms })
     strike('raft.elected', endMs, { do: 'drift', who: 'self', rate: 1 })
   })
   const timing = { electionTicks: dice.of([12, 20]), heartbeatTicks: 3 }
-  const asking = { clients: 4, thinkMs: 20, patienceMs: 150, keys: 1 }
+  const asking = { clients: 4, thinkMs: 20, patienceMs: 150, keys: 1, strays: 0.3 }
   return { ...calm(plan), ...timing, ...asking, size: dice.of([3, 3, 4, 4, 5]), faults }
 }
 
