@@ -1,8 +1,10 @@
 // Raft's letters: what is sent arrives as it was, and what raft could not bear does not arrive.
 
 import t from 'tap'
+import { raftLimits } from '../../../core/raft/limits.ts'
 import type { Message } from '../../../core/raft/types.ts'
 import { decode, encode } from '../../../net/wire/codec.ts'
+import { urgentBytesMax } from '../../../net/wire/outbox.ts'
 import { raftSendOptions, readRaftMessage } from '../../../net/wire/raft-messages.ts'
 
 const header = {
@@ -107,4 +109,11 @@ t.test('heartbeats and votes go first; of heartbeats only the newest waits', asy
   t.same(optionsOf('vote'), { isUrgent: true })
   t.same(optionsOf('commit'), { replaces: 'raft.commit' })
   t.same(optionsOf('append'), {})
+})
+
+t.test('an introduction with all the starts that are kept goes first', async (t) => {
+  const start = { counter: 65_000, nonce: 2 ** 32 - 1, foundTerm: 2 ** 31, foundIndex: 2 ** 33 }
+  const starts = Array.from({ length: raftLimits.startsKept }, () => start)
+  const bytes = encode({ ...header, type: 'introduction', starts })
+  t.ok(bytes.length <= urgentBytesMax, `${bytes.length} bytes`)
 })
