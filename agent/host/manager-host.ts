@@ -14,7 +14,7 @@ import type { Applied } from '../../core/store/change.ts'
 import type { View } from '../../core/store/view.ts'
 import type { Clock } from '../base/clock.ts'
 
-/** Length of raft's tick. */
+/** Length of raft's tick, if nobody says another. */
 export const tickMs = 100
 
 /** What the host needs of the disk. */
@@ -40,6 +40,8 @@ export interface ManagerHostOptions {
   readonly onReady: (isReady: boolean) => void
   /** The process must end. */
   readonly onFatal: (error: unknown) => void
+  /** Length of raft's tick, the same for all managers. */
+  readonly tickMs?: number
 }
 
 interface Request {
@@ -62,11 +64,13 @@ export class ManagerHost {
   #isStepping = false
   #isClosed = false
   #wasReady = false
+  readonly #tickMs: number
   #tickedAtMs: number
   #cancelTimer: (() => void) | undefined
 
   constructor(options: ManagerHostOptions) {
     this.#options = options
+    this.#tickMs = options.tickMs ?? tickMs
     this.#tickedAtMs = options.clock.steadyMs()
   }
 
@@ -268,7 +272,7 @@ export class ManagerHost {
     const waits: number[] = []
     if (machine.wakeAtMs !== undefined) waits.push(machine.wakeAtMs - clock.nowMs())
     if (machine.wakeTicks !== undefined) {
-      waits.push(machine.wakeTicks * tickMs - (clock.steadyMs() - this.#tickedAtMs))
+      waits.push(machine.wakeTicks * this.#tickMs - (clock.steadyMs() - this.#tickedAtMs))
     } else this.#tickedAtMs = clock.steadyMs()
     if (waits.length === 0) return
     this.#cancelTimer = clock.after(Math.max(1, Math.min(...waits)), () => this.#tick())
@@ -281,8 +285,8 @@ export class ManagerHost {
 
   /** Whole ticks that passed since it was last asked. */
   #countTicks(): number {
-    const ticks = Math.floor((this.#options.clock.steadyMs() - this.#tickedAtMs) / tickMs)
-    this.#tickedAtMs += ticks * tickMs
+    const ticks = Math.floor((this.#options.clock.steadyMs() - this.#tickedAtMs) / this.#tickMs)
+    this.#tickedAtMs += ticks * this.#tickMs
     return ticks
   }
 }
