@@ -36,8 +36,8 @@ export interface ManagerHostOptions {
   readonly log: Log
   readonly send: (outgoing: Outgoing) => void
   readonly assign: (nodeId: NodeId, assignments: Assignments) => void
-  /** Leadership came or went. */
-  readonly onReady: (isReady: boolean) => void
+  /** Another leader, none, or this one is ready to lead. */
+  readonly onLeader: () => void
   /** The process must end. */
   readonly onFatal: (error: unknown) => void
   /** Length of raft's tick, the same for all managers. */
@@ -57,6 +57,7 @@ export class ManagerHost {
   readonly #requests = new Map<number, Request>()
   readonly #watchers = new Set<(applied: readonly Applied[]) => void>()
   readonly #pendingEvents: ManagerEvent[] = []
+  readonly #indexWaiters = new Set<{ readonly index: number; readonly settle: () => void }>()
   #lastRequestId = 0
   #lastSave: Promise<void> = Promise.resolve()
   /** The snapshot that the machine waits for. */
@@ -65,6 +66,7 @@ export class ManagerHost {
   #isClosed = false
   #wasReady = false
   readonly #tickMs: number
+  #leaderId: string | undefined
   #tickedAtMs: number
   #cancelTimer: (() => void) | undefined
 
@@ -99,7 +101,7 @@ export class ManagerHost {
     } finally {
       this.#isStepping = false
     }
-    this.#announceReady()
+    this.#announce()
     this.#setTimer()
   }
 
@@ -113,10 +115,42 @@ export class ManagerHost {
     }))
   }
 
+  /** How far the log is as of this call; the view here holds all of it. Only a leader can tell. */
+  async readIndex(): Promise<number> {
+    await this.#request('read', (requestId, nowMs) => ({ type: 'readRequested', nowMs, requestId }))
+    return this.#options.machine.appliedIndex
+  }
+
   /** The committed view, up to date as of this call. */
   async read(): Promise<View> {
-    await this.#request('read', (requestId, nowMs) => ({ type: 'readRequested', nowMs, requestId }))
-    return this.#options.machine.view
+    await this.readIndex()
+    return this.view
+  }
+
+  /** Resolves when the view holds everything up to this index. Throws timeout. */
+  async applied(index: number): Promise<void> {
+    const { machine, clock } = this.#options
+    if (machine.appliedIndex >= index) return
+    await new Promise<void>((resolve, reject) => {
+      const waiter = {
+        index,
+        settle: () => {
+          cancel()
+          this.#indexWaiters.delete(waiter)
+          resolve()
+        },
+      }
+      const cancel = clock.after(requestMsMax, () => {
+        this.#indexWaiters.delete(waiter)
+        const text = `this manager is behind the leader: entry ${index} has not come within ${requestMsMax / 1000} s`
+        reject(new CodedError('timeout', text))
+      })
+      this.#indexWaiters.add(waiter)
+    })
+  }
+
+  get appliedIndex(): number {
+    return this.#options.machine.appliedIndex
   }
 
   /** Calls back with each batch that was applied; returns how to stop. */
@@ -257,11 +291,16 @@ export class ManagerHost {
     )
   }
 
-  #announceReady(): void {
-    const { isReady } = this.#options.machine
-    if (isReady === this.#wasReady) return
+  /** Tells of what the events have changed: how far the store is, and who leads. */
+  #announce(): void {
+    const { isReady, raft, appliedIndex } = this.#options.machine
+    for (const waiter of [...this.#indexWaiters]) {
+      if (waiter.index <= appliedIndex) waiter.settle()
+    }
+    if (isReady === this.#wasReady && raft.leaderId === this.#leaderId) return
     this.#wasReady = isReady
-    this.#options.onReady(isReady)
+    this.#leaderId = raft.leaderId
+    this.#options.onLeader()
   }
 
   /** One timer, to the earliest time that anybody in the machine has named. */

@@ -7,6 +7,7 @@ import {
   formatSwarm,
   parseClusterSpec,
   parseSwarmInit,
+  parseSwarmJoin,
   parseSwarmUnlock,
 } from '../../core/spec/cluster-json.ts'
 import type { View } from '../../core/store/view.ts'
@@ -25,6 +26,13 @@ import {
 export async function initSwarm(call: Call): Promise<void> {
   const request = parseSwarmInit(await readJson(call), defaultClusterSpec)
   sendJson(call, 200, await call.api.backend.init(request))
+}
+
+/** POST /swarm/join: this node becomes a member; answers when it takes part. */
+export async function joinSwarm(call: Call): Promise<void> {
+  const { joinToken: token, ...request } = parseSwarmJoin(await readJson(call))
+  await call.api.backend.join({ ...request, token })
+  sendNothing(call)
 }
 
 /** GET /swarm: settings and join tokens. */

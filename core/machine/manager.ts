@@ -17,7 +17,7 @@ import type { Note } from '../base/note.ts'
 import type { Random } from '../base/random.ts'
 import { estimateSize } from '../base/size.ts'
 import { nsPerMs } from '../base/time.ts'
-import type { Command, CommandAnswer, TaskReport } from '../command/command.ts'
+import type { Command, CommandAnswer } from '../command/command.ts'
 import { runCommand } from '../command/run.ts'
 import { runControllers } from '../control/pipeline.ts'
 import { assignmentChanges, completeAssignments } from '../dispatch/assignments.ts'
@@ -27,6 +27,7 @@ import type { Assignments } from '../dispatch/protocol.ts'
 import { defaultClusterSpec } from '../object/defaults.ts'
 import type { NodeDescription } from '../object/node.ts'
 import type { ClusterObject } from '../object/object.ts'
+import type { TaskReport } from '../object/task.ts'
 import type {
   Entry,
   Message,
@@ -91,6 +92,8 @@ export type ManagerEvent =
       readonly reports: readonly TaskReport[]
     }
   | { readonly type: 'snapshotSaved'; readonly nowMs: number; readonly snapshot: Snapshot }
+  /** This leader is about to stop: another one is to lead before it does. */
+  | { readonly type: 'transferRequested'; readonly nowMs: number }
   /** It could not be written; nothing of it is left. */
   | { readonly type: 'snapshotFailed'; readonly nowMs: number }
   /** What `readSnapshot` asked for. */
@@ -200,6 +203,11 @@ export class ManagerMachine {
     return this.#raft
   }
 
+  /** Index of the last entry that `view` holds. */
+  get appliedIndex(): number {
+    return this.#store.appliedIndex
+  }
+
   /** True once this manager leads and takes commands. */
   get isReady(): boolean {
     return this.#isReady
@@ -283,6 +291,8 @@ export class ManagerMachine {
           this.#stepRaft({ type: 'snapshotTaken', snapshot: event.snapshot }),
           nowMs,
         )
+      case 'transferRequested':
+        return this.#follow(this.#stepRaft({ type: 'transferRequested' }), nowMs)
       case 'snapshotFailed':
         this.#isSnapshotting = false
         this.#snapshotIndexMin = this.#store.appliedIndex + Math.ceil(this.#snapshotInterval / 10)
@@ -303,7 +313,7 @@ export class ManagerMachine {
       this.#queued.push({ requestId, command })
       return
     }
-    this.#effects.push({ type: 'refuse', requestId, error: noLeader() })
+    this.#effects.push({ type: 'refuse', requestId, error: noLeader({ isUntried: true }) })
   }
 
   /** Runs a command of nobody's: what the manager itself has to write. A refusal is only noted. */
@@ -347,7 +357,7 @@ export class ManagerMachine {
     if (refusal !== undefined) {
       this.#follow({ ...update, refused: [] }, nowMs)
       throw refusal.reason === 'not-leader'
-        ? noLeader()
+        ? noLeader({ isUntried: true })
         : new CodedError(
             refusal.reason === 'disk-full' ? 'disk-full' : 'resource-exhausted',
             refusal.text,
@@ -419,7 +429,8 @@ export class ManagerMachine {
     this.#serveReads()
     for (const refusal of update.refused) {
       if (refusal.what === 'read' && refusal.context !== undefined) {
-        this.#effects.push({ type: 'refuse', requestId: refusal.context, error: noLeader() })
+        const error = noLeader({ isUntried: true })
+        this.#effects.push({ type: 'refuse', requestId: refusal.context, error })
       }
     }
     for (const note of update.notes) this.#effects.push({ type: 'note', note })
@@ -464,8 +475,11 @@ export class ManagerMachine {
     this.#sessions.clear()
     this.#judgeAtMs = undefined
     this.#membersAtMs = undefined
-    for (const { requestId } of [...this.#waiting.values(), ...this.#queued]) {
+    for (const { requestId } of this.#waiting.values()) {
       this.#effects.push({ type: 'refuse', requestId, error: noLeader() })
+    }
+    for (const { requestId } of this.#queued) {
+      this.#effects.push({ type: 'refuse', requestId, error: noLeader({ isUntried: true }) })
     }
     this.#waiting.clear()
     this.#queued.length = 0
@@ -614,10 +628,11 @@ export class ManagerMachine {
   }
 }
 
-/** In Swarm's words. */
-function noLeader(): CodedError {
+/** In Swarm's words. `isUntried`: certainly nothing was done, and it may be tried again. */
+function noLeader(detail: { readonly isUntried?: true } = {}): CodedError {
   return new CodedError(
     'no-leader',
     "The swarm does not have a leader. It's possible that too few managers are online. Make sure more than half of the managers are online.",
+    { detail },
   )
 }

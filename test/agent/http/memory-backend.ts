@@ -147,6 +147,7 @@ export function createMemoryBackend(): MemoryBackend {
       return answer
     },
     init: async (request) => init(request),
+    join: async () => undefined,
     leave: async () => {
       store = new Store()
       nodeId = undefined
