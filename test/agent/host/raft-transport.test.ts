@@ -8,7 +8,7 @@ import { systemClock } from '../../../agent/base/clock.ts'
 import { tickMs } from '../../../agent/host/manager-host.ts'
 import { createRaftTransport, nodeOf } from '../../../agent/host/raft-transport.ts'
 import type { Config } from '../../../core/object/secret.ts'
-import type { MemberId, Message } from '../../../core/raft/types.ts'
+import type { Entry, MemberId, Message } from '../../../core/raft/types.ts'
 import type { Peer } from '../../../net/cluster/connection.ts'
 import type { Peers } from '../../../net/cluster/peers.ts'
 import { makeClusterKeys, nodeIdOf } from '../../support/cluster-keys.ts'
@@ -196,10 +196,12 @@ function openAlone(): {
   transport: ReturnType<typeof createRaftTransport>
   heard: Heard[]
   sent: string[]
+  letters: Message[]
   pieces: { to: string; offset: number; resolve: () => void }[]
 } {
   const heard: Heard[] = []
   const sent: string[] = []
+  const letters: Message[] = []
   const pieces: { to: string; offset: number; resolve: () => void }[] = []
   const transport = createRaftTransport({
     memberId: () => nodeIdOf(1),
@@ -207,7 +209,9 @@ function openAlone(): {
     peers: () =>
       ({
         send: (nodeId, _kind, body) => {
-          sent.push(`${Number(nodeId)} ${(body as [string, string, Message])[2].type}`)
+          const [, , message] = body as [string, string, Message]
+          letters.push(message)
+          sent.push(`${Number(nodeId)} ${message.type}`)
         },
         request: (nodeId, _kind, body) =>
           new Promise((resolve) => {
@@ -220,7 +224,7 @@ function openAlone(): {
     receive: (from, message) => heard.push({ from, message }),
     log: () => {},
   })
-  return { transport, heard, sent, pieces }
+  return { transport, heard, sent, letters, pieces }
 }
 
 const header = { term: 1, epoch: 'e', incarnation: { counter: 1, nonce: 1 } }
@@ -304,3 +308,31 @@ t.test(
     t.equal(sent.length, 5)
   },
 )
+
+t.test('appends of one turn that follow upon each other leave as one', async (t) => {
+  const { transport, letters } = openAlone()
+  const entry = (index: number, term: number): Entry => ({
+    ...{ type: 'normal', index, term, sizeBytes: 100, data: index },
+  })
+  const append = (prevIndex: number, prevTerm: number, count: number): Message => ({
+    ...{ ...header, term: 3, type: 'append', prevIndex, prevTerm, commit: prevIndex },
+    entries: Array.from({ length: count }, (_, at) => entry(prevIndex + 1 + at, 3)),
+  })
+  const to = nodeIdOf(2)
+  // The empty one asks whether the logs meet; the last one says something again.
+  for (const letter of [append(4, 2, 1), append(5, 3, 0), append(5, 3, 3), append(7, 3, 1)]) {
+    transport.send({ to, message: letter })
+  }
+  transport.send({ to: nodeIdOf(3), message: append(4, 2, 1) })
+  await Promise.resolve()
+  const told = letters.map((letter) => {
+    if (letter.type !== 'append') return letter.type
+    const { prevIndex, prevTerm, commit, entries } = letter
+    return { prevIndex, prevTerm, commit, indexes: entries.map(({ index }) => index) }
+  })
+  t.same(told, [
+    { prevIndex: 4, prevTerm: 2, commit: 5, indexes: [5, 6, 7, 8] },
+    { prevIndex: 7, prevTerm: 3, commit: 7, indexes: [8] },
+    { prevIndex: 4, prevTerm: 2, commit: 4, indexes: [5] },
+  ])
+})
