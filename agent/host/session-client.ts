@@ -227,6 +227,9 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
     },
     leave: async () => {
       const gateway = session?.gateway ?? choose()
+      // Who has said good-bye does not open again.
+      session = undefined
+      closing.abort()
       if (gateway === undefined) throw new CodedError('unavailable', 'no manager is known')
       const router = gateway === ownId ? options.router() : undefined
       if (router !== undefined) await router.leave(ownId)
