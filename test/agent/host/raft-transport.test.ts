@@ -7,6 +7,7 @@ import t, { type Test } from 'tap'
 import { systemClock } from '../../../agent/base/clock.ts'
 import { tickMs } from '../../../agent/host/manager-host.ts'
 import { createRaftTransport, nodeOf } from '../../../agent/host/raft-transport.ts'
+import { type Disk, realDisk } from '../../../agent/storage/disk.ts'
 import type { Config } from '../../../core/object/secret.ts'
 import type { Entry, MemberId, Message } from '../../../core/raft/types.ts'
 import type { Peer } from '../../../net/cluster/connection.ts'
@@ -111,31 +112,56 @@ t.test('three managers elect one, replicate, and lose their leader', async (t) =
   await untilConfigs(others, 51)
 })
 
+/** A disk that takes its time to read a piece of a snapshot. */
+const slowReader: Disk = {
+  ...realDisk,
+  open: async (path, mode) => {
+    const file = await realDisk.open(path, mode)
+    if (mode !== 'read' || !path.includes('/snapshots/')) return file
+    const read = async (position: number, count: number): Promise<Uint8Array> => {
+      await systemClock.sleep(40)
+      return file.read(position, count)
+    }
+    return { ...file, read }
+  },
+}
+
 t.test('a member that was gone for long gets a snapshot in pieces', async (t) => {
   // More than this many appends do not wait for it, so that it will need the snapshot.
   const limits = { chunkBytesMax: 1_000, entriesKept: 5, inflightMessagesMax: 4 }
-  const { members, start } = await openTrio(t, { limits }, { snapshotInterval: 20 })
+  const { members, start } = await openTrio(
+    t,
+    { limits, disk: slowReader },
+    { snapshotInterval: 20 },
+  )
   const leader = await leaderOf(members)
   const gone = members.find((member) => member !== leader) as Member
   const here = members.filter((member) => member !== gone)
   await gone.stop()
-  for (let at = 0; at < 60; at++) {
-    await leader.host.submit(configCommand(`c${at}`, new Uint8Array(200).fill(at)))
-  }
+  let count = 0
+  const write = (): Promise<unknown> =>
+    leader.host.submit(configCommand(`c${++count}`, new Uint8Array(200).fill(1)))
+  while (count < 60) await write()
+  await waitFor({ what: 'a log without what it lacks', timeoutMs }, async () => {
+    await write()
+    // Some of it may wait in letters that did not leave yet.
+    return leader.raft.firstIndex > gone.raft.lastIndex + 30
+  })
   const heardBefore = leader.roles.length
   const number = Number(gone.id)
   const back = await start({ number, start: 2, listen: gone.address })
-  await untilConfigs([...here, back], 60)
+  await untilConfigs([...here, back], count)
   t.ok(back.events.includes('snapshot.read'), 'it read a snapshot')
   t.ok((leader.transport.counts()['piecesSent'] ?? 0) > 10, 'which came in pieces')
   t.same(configsOf(back), configsOf(leader))
   t.equal(leader.roles.length, heardBefore, 'nobody doubted the leader meanwhile')
+  t.notOk(back.events.includes('raft.pre-campaign'), 'and heartbeats were not held up')
   // What was installed is on its disk: it starts from there.
   await back.stop()
   const again = await start({ number, start: 3, listen: gone.address })
-  await untilConfigs([again], 60)
-  await leader.host.submit(configCommand('one-more'))
-  await untilConfigs([...here, again], 61)
+  await untilConfigs([again], count)
+  await write()
+  await untilConfigs([...here, again], count)
 })
 
 t.test('a member whose disk was wiped comes back as another one of the same node', async (t) => {
