@@ -60,6 +60,8 @@ export class ManagerHost {
   readonly #indexWaiters = new Set<{ readonly index: number; readonly settle: () => void }>()
   #lastRequestId = 0
   #lastSave: Promise<void> = Promise.resolve()
+  /** The last operation that is durable and was not told of yet. */
+  #persisted: number | undefined
   /** The snapshot that the machine waits for. */
   #readingId: string | undefined
   #isStepping = false
@@ -244,16 +246,28 @@ export class ManagerHost {
   }
 
   #save(operation: StorageOperation): void {
-    const { storage, clock } = this.#options
-    const saved = storage.save(operation)
+    const saved = this.#options.storage.save(operation)
     this.#lastSave = saved
     saved.then(
-      () => this.dispatch({ type: 'persisted', nowMs: clock.nowMs(), operation: operation.id }),
+      () => this.#tellPersisted(operation.id),
       (error: unknown) => {
         if (this.#isClosed) return
         this.#options.onFatal(error)
       },
     )
+  }
+
+  /** Those that one sync has made durable are told of together, by the last of them. */
+  #tellPersisted(operation: number): void {
+    const isFirst = this.#persisted === undefined
+    this.#persisted = operation
+    if (!isFirst) return
+    queueMicrotask(() => {
+      const last = this.#persisted
+      this.#persisted = undefined
+      if (last === undefined) return
+      this.dispatch({ type: 'persisted', nowMs: this.#options.clock.nowMs(), operation: last })
+    })
   }
 
   #takeSnapshot(head: SnapshotHead, objects: readonly ClusterObject[]): void {
