@@ -41,3 +41,9 @@ export async function mustDocker(call: DockerCall, ...args: readonly string[]): 
   }
   return ended.stdout.trim()
 }
+
+/** The docker CLI's own version, 28 of 28.2.2: it words some errors itself, and not always alike. */
+export async function dockerCliMajor(): Promise<number> {
+  const ended = await run('docker', ['--version'], { timeoutMs: 10_000 })
+  return Number(/version (\d+)\./.exec(ended.stdout)?.[1])
+}

@@ -2,7 +2,7 @@
 // namespaces, files. All of it carries the lab's label, so that nothing has to be remembered and a
 // later run can clean up after one that was killed.
 //
-//   label = skep-PIDNS-PID-STARTTIME-NUMBER, of the process that opened the lab
+//   label = skep-inPIDNS-PID-STARTTIME-NUMBER, of the process that opened the lab
 //   /run/netns/LABEL-HOST   /sys/fs/cgroup/[CONTROLLER/]LABEL   TMPDIR/LABEL
 //
 // Cgroups may be shared with other containers of this machine, where a pid means another process:
@@ -17,12 +17,12 @@ import { join } from 'node:path'
 
 const netnsFolder = '/run/netns'
 const cgroupFolder = '/sys/fs/cgroup'
-const labelPattern = /^skep-(\d+)-(\d+)-(\d+)-\d+/
+const labelPattern = /^skep-in(\d+)-(\d+)-(\d+)-\d+/
 const killTimeoutMs = 15_000
 
 /** The label of this process's lab of that number. The start time tells it from a later process. */
 export function labelOfLab(number: number): string {
-  return `skep-${pidNamespace()}-${process.pid}-${startTime(process.pid)}-${number}`
+  return `skep-in${pidNamespace()}-${process.pid}-${startTime(process.pid)}-${number}`
 }
 
 /** Where a lab keeps its files. */
