@@ -1,5 +1,6 @@
 // The real docker CLI against a socket: an engine's or the agent's.
 
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -42,8 +43,18 @@ export async function mustDocker(call: DockerCall, ...args: readonly string[]): 
   return ended.stdout.trim()
 }
 
-/** The docker CLI's own version, 28 of 28.2.2: it words some errors itself, and not always alike. */
-export async function dockerCliMajor(): Promise<number> {
-  const ended = await run('docker', ['--version'], { timeoutMs: 10_000 })
-  return Number(/version (\d+)\./.exec(ended.stdout)?.[1])
+/**
+ * True if what the docker CLI printed is worded as transcripts have it, which are of 28.2. An older
+ * one (Debian 12 has 20.10) has its own words for what it refuses itself, and for not found.
+ */
+export function hasRecordedWords(ended: Ended): boolean {
+  cliMajor ??= majorOf(spawnSync('docker', ['--version'], { encoding: 'utf8' }).stdout)
+  return cliMajor >= recordedMajor || ended.code === 0 || ended.stderr.includes('rpc error')
+}
+
+const recordedMajor = 28
+let cliMajor: number | undefined
+
+function majorOf(version: string): number {
+  return Number(/version (\d+)\./.exec(version)?.[1])
 }
