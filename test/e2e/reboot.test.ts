@@ -1,6 +1,7 @@
 // The executable, as users have it, on a machine that loses its power, and killed while it works.
 // What starts it again is the line that its systemd unit executes.
 
+import { existsSync } from 'node:fs'
 import t from 'tap'
 import { freshAgent } from '../../scripts/fresh-agent.ts'
 import type { Daemon } from '../support/daemon.ts'
@@ -118,4 +119,15 @@ t.test('kill -9 in the middle of a scale: it completes, and nothing starts twice
   t.equal(names.length, 10, 'ten were started for ten more replicas')
   const web = (await runningSlots()).filter((slot) => slot.startsWith('web.'))
   t.same(web, slotsOf('web', 15), 'no slot has two')
+})
+
+t.test('uninstall takes off what the agent has put there, and nothing else', async (t) => {
+  await node.engineMust('run', '--detach', '--name', 'mine', shell)
+  const where = ['--state-dir', node.agent.stateFolder, '--socket', node.agent.socket]
+  const said = await node.agent.mustCli('uninstall', '--force', ...where)
+  t.match(said, `Removed ${node.agent.stateFolder} and ${node.agent.socket}.`)
+  t.equal(await node.engineMust('ps', '--all', '--format', '{{.Names}}'), 'mine')
+  t.notOk(existsSync(node.agent.stateFolder), 'its state is gone')
+  t.notOk(daemon?.isRunning, 'and its process')
+  t.match(await node.agent.mustCli('uninstall', '--force', ...where), 'Nothing of it was here')
 })
