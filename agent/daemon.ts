@@ -9,8 +9,13 @@ import type { NodeId, TaskId } from '../core/base/id.ts'
 import type { Log } from '../core/base/note.ts'
 import type { Applied } from '../core/store/change.ts'
 import type { View } from '../core/store/view.ts'
-import { clusterDigest, formatJoinToken } from '../net/secure/join-token.ts'
-import { formatHostPort, parseHostPort } from './base/addresses.ts'
+import {
+  clusterDigest,
+  formatJoinToken,
+  joinAddressesMax,
+  makeJoinSecret,
+} from '../net/secure/join-token.ts'
+import { formatHostPort, type HostPort, parseHostPort } from './base/addresses.ts'
 import type { Clock } from './base/clock.ts'
 import type { DaemonConfig } from './base/config.ts'
 import { startTrimming } from './base/memory.ts'
@@ -21,14 +26,16 @@ import { mergeLogs } from './host/log-merge.ts'
 import {
   type Backend,
   type InitRequest,
+  type JoinCall,
   type LocalState,
   swarmTexts,
   type TaskLogEntry,
 } from './http/backend.ts'
 import { createApiServer } from './http/server.ts'
+import { joinCluster } from './join.ts'
 import { foundCluster, type Node, type NodeOptions, resumeNode } from './node.ts'
 import { realDisk } from './storage/disk.ts'
-import { formatUnlockKey, parseUnlockKey } from './storage/keystore.ts'
+import { formatUnlockKey, makeUnlockKey, parseUnlockKey } from './storage/keystore.ts'
 import { openStateFolder } from './storage/state-folder.ts'
 
 export interface Daemon {
@@ -75,6 +82,9 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   }
 }
 
+/** For a new member to take part, before init and join answer all the same. */
+const readyMsMax = 15_000
+
 /** The HTTP API's backend on this machine. */
 class LocalBackend implements Backend {
   readonly #options: DaemonOptions
@@ -109,34 +119,28 @@ class LocalBackend implements Backend {
         remoteManagers: [],
       }
     }
-    const { nodeId, address, managerAddress } = node.identity
+    const { nodeId, address } = node.identity
+    const known = { ...common, nodeId, nodeAddress: address }
+    const remoteManagers = node.trust
+      .managers()
+      .map(({ id, managerAddress = '' }) => ({ nodeId: id, address: managerAddress }))
     if (node.isLocked) {
-      return {
-        ...common,
-        state: 'locked',
-        nodeAddress: address,
-        isManager: false,
-        error: swarmTexts.isLocked,
-        remoteManagers: [],
-      }
+      const error = swarmTexts.isLocked
+      return { ...known, state: 'locked', isManager: false, error, remoteManagers: [] }
     }
-    return {
-      ...common,
-      state: 'active',
-      nodeId,
-      nodeAddress: address,
-      isManager: true,
-      remoteManagers: [{ nodeId, address: managerAddress }],
+    if (node.expelled !== undefined) {
+      return { ...known, state: 'error', isManager: false, error: node.expelled, remoteManagers }
     }
+    return { ...known, state: 'active', isManager: node.isManager, remoteManagers }
   }
 
   async read(): Promise<View> {
-    return this.#member().manager().read()
+    return this.#member().read()
   }
 
   async submit(command: Parameters<Backend['submit']>[0]): ReturnType<Backend['submit']> {
     const node = this.#member()
-    const answer = await node.manager().submit(command)
+    const answer = await node.submit(command)
     // Who is told that managers lock may pull the plug: the keys are sealed by then.
     if (command.type === 'cluster.update') await node.followLock()
     return answer
@@ -146,24 +150,31 @@ class LocalBackend implements Backend {
     refuseUnsupported(request)
     return this.#change(async () => {
       if (this.#node !== undefined) throw new CodedError('unavailable', swarmTexts.isPart)
-      const { config } = this.#options
-      const { port } = localAddress(request.listenAddress || config.listenAddress, {
-        refusal: swarmTexts.badListen,
-      })
-      const advertise = localAddress(request.advertiseAddress || config.advertiseAddress, {
-        port,
-        refusal: swarmTexts.badAdvertise,
-      })
-      if (/^[0.:]+$/.test(advertise.host)) {
-        throw new CodedError('bad-request', `${swarmTexts.badAdvertise}: ${advertise.host}`)
-      }
+      const { listenOn, advertise } = this.#ownAddresses(request)
       const node = await foundCluster(this.#nodeOptions(), {
         ...request,
+        listenOn,
         address: advertise.host,
         managerAddress: formatHostPort(advertise),
       })
       this.#adopt(node)
+      await node.ready(readyMsMax)
       return node.identity.nodeId
+    })
+  }
+
+  async join(request: JoinCall): Promise<void> {
+    await this.#change(async () => {
+      if (this.#node !== undefined) throw new CodedError('unavailable', swarmTexts.isPart)
+      const { listenOn, advertise } = this.#ownAddresses(request)
+      const node = await joinCluster(this.#nodeOptions(), {
+        ...request,
+        listenOn,
+        address: advertise.host,
+        managerAddress: formatHostPort(advertise),
+      })
+      this.#adopt(node)
+      await node.ready(readyMsMax)
     })
   }
 
@@ -171,8 +182,8 @@ class LocalBackend implements Backend {
     await this.#change(async () => {
       const node = this.#node
       if (node === undefined) throw new CodedError('not-in-swarm', swarmTexts.notPart)
+      await node.leave()
       this.#node = undefined
-      await node.erase()
     })
   }
 
@@ -192,7 +203,11 @@ class LocalBackend implements Backend {
     const cluster = (await this.read()).cluster()
     if (cluster === undefined) throw new CodedError('not-in-swarm', swarmTexts.notPart)
     const digest = clusterDigest(cluster.key.publicKey)
-    const format = (secret: string): string => formatJoinToken({ digest, secret, addresses: [] })
+    const addresses = this.#member()
+      .trust.managers()
+      .flatMap(({ managerAddress: at }) => (at === undefined ? [] : [parseHostPort(at)]))
+      .slice(0, joinAddressesMax)
+    const format = (secret: string): string => formatJoinToken({ digest, secret, addresses })
     const { worker, manager } = cluster.joinSecrets
     return { worker: format(worker), manager: format(manager) }
   }
@@ -215,12 +230,35 @@ class LocalBackend implements Backend {
     return mergeLogs(executor, { tasks, nodeId: identity.nodeId, log, signal })
   }
 
-  secretBytes(count: number): Uint8Array {
-    return this.#options.clock.randomBytes(count)
+  makeJoinSecret(): string {
+    return makeJoinSecret()
+  }
+
+  makeUnlockKey(): Uint8Array {
+    return makeUnlockKey()
   }
 
   nowMs(): number {
     return this.#options.clock.nowMs()
+  }
+
+  /** Where this node listens, and what others are told of it. Throws bad-request. */
+  #ownAddresses(request: Pick<JoinCall, 'listenAddress' | 'advertiseAddress'>): {
+    readonly listenOn: string
+    readonly advertise: HostPort
+  } {
+    const { config } = this.#options
+    const listen = localAddress(request.listenAddress || config.listenAddress, {
+      refusal: swarmTexts.badListen,
+    })
+    const advertise = localAddress(request.advertiseAddress || config.advertiseAddress, {
+      port: listen.port,
+      refusal: swarmTexts.badAdvertise,
+    })
+    if (/^[0.:]+$/.test(advertise.host)) {
+      throw new CodedError('bad-request', `${swarmTexts.badAdvertise}: ${advertise.host}`)
+    }
+    return { listenOn: formatHostPort(listen), advertise }
   }
 
   #member(): Node {

@@ -2,19 +2,34 @@
 // beside it in rings of their own (agent/storage/keystore.ts).
 
 import { CodedError } from '../core/base/error.ts'
-import { asId, type NodeId } from '../core/base/id.ts'
+import { asId, type ClusterId, type NodeId } from '../core/base/id.ts'
+import { certificateBytesMax, type Succession } from '../net/secure/certificate.ts'
+import { keyBytes, signatureBytes } from '../net/secure/crypto.ts'
+import { successionsMax } from '../net/secure/handshake.ts'
+import { readBytes, readFields, readList, readOptional, readText } from '../net/wire/check.ts'
 import { realDisk } from './storage/disk.ts'
 import { loadState, saveState } from './storage/files.ts'
 
 export interface NodeIdentity {
   readonly nodeId: NodeId
+  readonly clusterId: ClusterId
   /** Address without port. */
   readonly address: string
-  /** host:port for other nodes, where this node is a manager. */
+  /** host:port that this node listens on while it is a manager. */
+  readonly listenAddress: string
+  /** host:port for other nodes, while it is a manager. */
   readonly managerAddress: string
-  /** The cluster's line of descent that this node belongs to, as Raft's epoch has it. */
-  readonly epochId: string
+  /** The newest public key of the cluster that this node knows. */
+  readonly clusterKey: Uint8Array
+  /** How the cluster came to that key from those before it. */
+  readonly successions: readonly Succession[]
+  /** The cluster's word for this node's key as a worker; encoded. */
+  readonly certificate: Uint8Array
+  /** While it is a manager: the same for that key, and its id in Raft. */
+  readonly manager?: { readonly certificate: Uint8Array; readonly memberId: string }
 }
+
+const textMax = 300
 
 function pathOf(folder: string): string {
   return `${folder}/node.state`
@@ -24,20 +39,43 @@ function pathOf(folder: string): string {
 export async function loadIdentity(folder: string): Promise<NodeIdentity | undefined> {
   const file = await loadState(realDisk, pathOf(folder))
   if (file.type === 'absent') return undefined
-  const value = file.type === 'value' ? file.value : undefined
-  const { nodeId, address, managerAddress, epochId } = (value ?? {}) as Record<string, unknown>
-  const texts = [nodeId, address, managerAddress, epochId]
-  if (!texts.every((text) => typeof text === 'string')) {
-    throw new CodedError(
-      'damaged-data',
-      `${pathOf(folder)} does not say which node this is: restore it from a backup of the state folder, or uninstall and join again`,
-    )
+  try {
+    return readIdentity(file.type === 'value' ? file.value : undefined)
+  } catch (error) {
+    const text = `${pathOf(folder)} does not say which node this is: restore it from a backup of the state folder, or uninstall and join again`
+    throw new CodedError('damaged-data', text, { cause: error })
   }
+}
+
+function readIdentity(value: unknown): NodeIdentity {
+  const fields = readFields(value, 'identity')
+  const text = (name: string): string => readText(fields, name, textMax)
+  const manager = readOptional(fields, 'manager', () => readFields(fields['manager'], 'manager'))
   return {
-    nodeId: asId<NodeId>(String(nodeId)),
-    address: String(address),
-    managerAddress: String(managerAddress),
-    epochId: String(epochId),
+    nodeId: asId<NodeId>(text('nodeId')),
+    clusterId: asId<ClusterId>(text('clusterId')),
+    address: text('address'),
+    listenAddress: text('listenAddress'),
+    managerAddress: text('managerAddress'),
+    clusterKey: readBytes(fields, 'clusterKey', keyBytes),
+    successions: readList(fields, 'successions', { max: successionsMax, item: readSuccession }),
+    certificate: readBytes(fields, 'certificate', { max: certificateBytesMax }),
+    ...(manager === undefined
+      ? {}
+      : {
+          manager: {
+            certificate: readBytes(manager, 'certificate', { max: certificateBytesMax }),
+            memberId: readText(manager, 'memberId', textMax),
+          },
+        }),
+  }
+}
+
+function readSuccession(value: unknown): Succession {
+  const fields = readFields(value, 'succession')
+  return {
+    nextKey: readBytes(fields, 'nextKey', keyBytes),
+    signature: readBytes(fields, 'signature', signatureBytes),
   }
 }
 

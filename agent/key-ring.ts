@@ -12,6 +12,7 @@ import {
   loadManagerKeys,
   type ManagerKeys,
   makeManagerKeys,
+  removeManagerKeys,
   saveManagerKeys,
 } from './storage/keystore.ts'
 import type { RaftStorage } from './storage/raft-storage.ts'
@@ -41,6 +42,13 @@ export class KeyRing {
     return new KeyRing(place, keys, unlockKey)
   }
 
+  /** New keys for a node that is to be a manager, written down; the cluster's come with its log. */
+  static async make(place: KeyPlace): Promise<KeyRing> {
+    const keys = makeManagerKeys()
+    await saveManagerKeys(place, { keys, unlockKey: undefined })
+    return new KeyRing(place, keys)
+  }
+
   /** The ring of the folder, locked if it is sealed. Throws damaged-data. */
   static async load(place: KeyPlace): Promise<KeyRing> {
     const found = await loadManagerKeys(place)
@@ -61,8 +69,13 @@ export class KeyRing {
     return this.#open().dataKeys
   }
 
-  get managerKey(): Uint8Array {
-    return this.#open().managerKey.publicKey
+  get managerKey(): KeyPair {
+    return this.#open().managerKey
+  }
+
+  /** Removes the ring: this node is no manager any more. */
+  async remove(): Promise<void> {
+    await removeManagerKeys(this.#place)
   }
 
   /** Opens the ring. Throws bad-request in Swarm's words for a wrong key. */

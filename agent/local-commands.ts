@@ -9,7 +9,7 @@ import { Api, hostDefault } from './cli/api.ts'
 import type { LocalCommands } from './cli/cli.ts'
 import { writeLine } from './cli/cli-io.ts'
 import { type Call, type Command, none } from './cli/command.ts'
-import { initFlags } from './cli/commands.ts'
+import { initFlags, joinFlags } from './cli/commands.ts'
 import type { Flag, FlagValues } from './cli/flags.ts'
 
 const daemonFlagRows: readonly Flag[] = Object.entries(daemonFlags).map(([name, row]) => ({
@@ -64,6 +64,31 @@ const initCommandRow: Command = {
   },
 }
 
+const joinCommandRow: Command = {
+  type: 'command',
+  name: 'join',
+  usage: '[OPTIONS] TOKEN [HOST:PORT]',
+  short: 'Make this machine a node of a cluster, and start the agent if it does not run',
+  arguments: { min: 0, max: 8 },
+  flags: [
+    ...joinFlags,
+    ...daemonFlagRows.filter((flag) => !joinFlags.some((each) => each.name === flag.name)),
+    serviceFlag,
+  ],
+  run: async (call) => {
+    const { bringUp } = await import('./bring-up.ts')
+    const { joinByToken } = await import('./cli/swarm.ts')
+    const flags = socketValues(call)
+    await bringUp({
+      flags,
+      isServiceWanted: !call.flags.isOn('no-service'),
+      clock: systemClock,
+      say: (line) => writeLine(call.io.stderr, line),
+    })
+    return withApi(call, flags, joinByToken)
+  },
+}
+
 const serviceUnitRow: Command = {
   type: 'command',
   name: 'service-unit',
@@ -107,6 +132,7 @@ const uninstallRow: Command = {
 export const localCommands: LocalCommands = [
   daemonCommandRow,
   initCommandRow,
+  joinCommandRow,
   serviceUnitRow,
   uninstallRow,
 ]

@@ -2,19 +2,35 @@
 // the host that serves it. A node opens it when it founds a cluster, when it starts and its keys
 // are open, when it is unlocked, and when it is promoted.
 
+import { present } from '../core/base/assert.ts'
 import { CodedError } from '../core/base/error.ts'
 import type { NodeId } from '../core/base/id.ts'
 import type { Log } from '../core/base/note.ts'
 import { seededRandom } from '../core/base/random.ts'
-import type { Assignments } from '../core/dispatch/protocol.ts'
+import { nsPerMs } from '../core/base/time.ts'
 import { ManagerMachine } from '../core/machine/manager.ts'
+import type { Cluster } from '../core/object/cluster.ts'
+import { nodeOfMember } from '../core/object/node.ts'
 import type { ClusterObject } from '../core/object/object.ts'
 import { raftLimits } from '../core/raft/limits.ts'
 import { createRaft } from '../core/raft/raft.ts'
-import type { Outgoing, Raft, Restored } from '../core/raft/types.ts'
+import type { Raft, Restored } from '../core/raft/types.ts'
+import type { Applied } from '../core/store/change.ts'
+import type { PeerHandlers } from '../net/cluster/connection.ts'
+import type { Peers } from '../net/cluster/peers.ts'
+import { encodeCertificate } from '../net/secure/certificate.ts'
 import { bootId } from './base/boot-id.ts'
 import type { Clock } from './base/clock.ts'
+import { createLeaderLine, type LeaderLine } from './host/leader-line.ts'
 import { ManagerHost } from './host/manager-host.ts'
+import { createRaftTransport } from './host/raft-transport.ts'
+import {
+  createSessionRouter,
+  type Leader,
+  type LocalWorker,
+  type SessionRouter,
+} from './host/session-router.ts'
+import type { Trust } from './host/trust.ts'
 import type { DataKeys } from './storage/data-key.ts'
 import { realDisk } from './storage/disk.ts'
 import { openRaftStorage, type RaftStorage } from './storage/raft-storage.ts'
@@ -23,15 +39,18 @@ import { recordStart } from './storage/starts.ts'
 export interface ManagerHalfOptions {
   /** The state folder. */
   readonly folder: string
+  readonly nodeId: NodeId
   readonly memberId: string
   readonly dataKeys: DataKeys
   /** What a member without a log begins with. */
   readonly founding: Restored | undefined
+  readonly peers: Peers
+  readonly trust: Trust
+  /** The worker of this process. */
+  readonly worker: LocalWorker
   readonly clock: Clock
   readonly log: Log
-  readonly send: (outgoing: Outgoing) => void
-  readonly assign: (nodeId: NodeId, assignments: Assignments) => void
-  readonly onReady: (isReady: boolean) => void
+  readonly onApplied: (applied: readonly Applied[]) => void
   readonly onFatal: (error: unknown) => void
 }
 
@@ -39,12 +58,23 @@ export interface ManagerHalf {
   readonly host: ManagerHost
   readonly machine: ManagerMachine
   readonly storage: RaftStorage
+  readonly router: SessionRouter
+  readonly line: LeaderLine
+  readonly leader: () => Leader
+  /** What other nodes may ask of a manager. */
+  readonly handlers: Omit<PeerHandlers, 'guests'>
+  /** Lets another manager lead, if this one does and there is one; waits for it a second at most. */
+  readonly handOver: () => Promise<void>
   readonly close: () => Promise<void>
 }
 
 /** Ticks of `tickMs`: a heartbeat every 100 ms, an election after 500 to 1000 ms. */
 const heartbeatTicks = 1
 const electionTicks = 5
+/** For a node that has joined through another manager to be known here too. */
+const memberMsMax = 3_000
+const handOverMsMax = 1_000
+const pollMs = 20
 /** How often a full disk is tried again. */
 const spaceRetryMs = 1_000
 
@@ -78,15 +108,30 @@ export async function openManager(options: ManagerHalfOptions): Promise<ManagerH
       random,
       ...(snapshot === undefined ? {} : { snapshot }),
     })
-    const host = new ManagerHost({
-      machine,
-      storage,
-      clock,
+    const leader = (): Leader => leaderOf(machine)
+    const transport = createRaftTransport({
+      memberId: () => memberId,
+      membership: () => machine.raft.membership,
+      peers: () => options.peers,
+      readPiece: (snapshotId, range) => storage.readPiece(snapshotId, range),
+      receive: (from, message) =>
+        host.dispatch({ type: 'received', nowMs: clock.nowMs(), from, message }),
       log,
-      send: options.send,
-      assign: options.assign,
-      onReady: options.onReady,
-      onFatal: options.onFatal,
+    })
+    const host: ManagerHost = new ManagerHost({
+      ...{ machine, storage, clock, log, onFatal: options.onFatal },
+      send: (outgoing) => transport.send(outgoing),
+      assign: (nodeId, assignments) => router.assign(nodeId, assignments),
+      onLeader: () => router.leaderChanged(),
+    })
+    host.watch(options.onApplied)
+    const router = openRouter(options, { machine, host, leader })
+    const line = createLeaderLine({
+      ...{ host, leader, clock, peers: options.peers },
+      reachable: () => {
+        const { members } = machine.raft.membership
+        return members.map(({ id }) => id).filter((id) => machine.isReachable(id))
+      },
     })
     room.follow(storage, (isFull) => {
       if (isFull)
@@ -98,11 +143,20 @@ export async function openManager(options: ManagerHalfOptions): Promise<ManagerH
       host.dispatch({ type: isFull ? 'diskFull' : 'diskFreed', nowMs: clock.nowMs() })
     })
     return {
-      host,
-      machine,
-      storage,
+      ...{ host, machine, storage, router, line, leader },
+      handlers: {
+        requests: {
+          ...router.handlers.requests,
+          ...line.handlers.requests,
+          ...transport.handlers.requests,
+        },
+        messages: { ...router.handlers.messages, ...transport.handlers.messages },
+        streams: {},
+      },
+      handOver: () => handOver(host, { machine, clock }),
       close: async () => {
         room.stop()
+        transport.close()
         host.close()
         await storage.close()
       },
@@ -112,6 +166,92 @@ export async function openManager(options: ManagerHalfOptions): Promise<ManagerH
     await storage.close()
     throw error
   }
+}
+
+function leaderOf(machine: ManagerMachine): Leader {
+  if (machine.isReady) return { type: 'self' }
+  const { leaderId, id } = machine.raft
+  if (leaderId === undefined || leaderId === id) return { type: 'none' }
+  return { type: 'other', nodeId: nodeOfMember(leaderId) }
+}
+
+function openRouter(
+  options: ManagerHalfOptions,
+  parts: {
+    readonly machine: ManagerMachine
+    readonly host: ManagerHost
+    readonly leader: () => Leader
+  },
+): SessionRouter {
+  const { nodeId, peers, trust, clock, log } = options
+  const { machine, host, leader } = parts
+  const clusterOf = (): Cluster => {
+    const cluster = machine.view.cluster()
+    if (cluster !== undefined) return cluster
+    throw new CodedError('unavailable', 'this manager has not read the cluster state yet')
+  }
+  return createSessionRouter({
+    ...{ ownId: nodeId, peers, leader, log },
+    isKnown: (id) => machine.view.get('node', id) !== undefined,
+    dispatch: (event) => host.dispatch(event),
+    nowMs: () => clock.nowMs(),
+    heartbeatMs: () => clusterOf().spec.dispatcher.heartbeatPeriodNs / nsPerMs,
+    welcome: (id, open) => ({
+      table: present(trust.signedTable(), 'a manager has a table'),
+      epoch: machine.raft.epoch,
+      ...(open.manager === undefined
+        ? {}
+        : {
+            managerCertificate: certify(clusterOf(), machine, {
+              ...{ id, key: open.manager.key, nowMs: clock.nowMs() },
+            }),
+          }),
+    }),
+    awaitMember: async (id) => {
+      const deadlineMs = clock.steadyMs() + memberMsMax
+      while (trust.member(id) === undefined || machine.view.cluster() === undefined) {
+        if (clock.steadyMs() > deadlineMs) {
+          const text = `node ${id} is not in the table of members of manager ${nodeId}`
+          throw new CodedError('unavailable', text)
+        }
+        await clock.sleep(pollMs)
+      }
+    },
+    local: options.worker,
+  })
+}
+
+/** A certificate for a node's key as a manager. It only introduces; the log says what it may. */
+export function certify(
+  cluster: Cluster,
+  machine: ManagerMachine,
+  node: { readonly id: NodeId; readonly key: Uint8Array; readonly nowMs: number },
+): Uint8Array {
+  const { generation = 1 } = machine.view.get('node', node.id) ?? {}
+  return encodeCertificate(
+    {
+      clusterId: cluster.id,
+      nodeId: node.id,
+      role: 'manager',
+      key: node.key,
+      generation,
+      tableIndex: machine.appliedIndex,
+      issuedAtMs: node.nowMs,
+    },
+    cluster.key.privateKey,
+  )
+}
+
+async function handOver(
+  host: ManagerHost,
+  { machine, clock }: { readonly machine: ManagerMachine; readonly clock: Clock },
+): Promise<void> {
+  const { raft } = machine
+  const others = raft.membership.members.filter(({ id, isVoter }) => isVoter && id !== raft.id)
+  if (raft.role !== 'leader' || others.length === 0) return
+  const deadlineMs = clock.steadyMs() + handOverMsMax
+  host.dispatch({ type: 'transferRequested', nowMs: clock.nowMs() })
+  while (raft.role === 'leader' && clock.steadyMs() < deadlineMs) await clock.sleep(pollMs)
 }
 
 async function restore(storage: RaftStorage, options: ManagerHalfOptions): Promise<Restored> {

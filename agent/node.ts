@@ -1,30 +1,42 @@
 // Node: one member of a cluster on this machine. Its worker half always runs; its manager half runs
-// while its keys are open.
+// while it is a manager and its keys are open.
 //
-//   manager half <-> raft storage           worker half <-> executor, ingress
-//        |  assign ------------------------------>|
-//        |<------------------------------ report  |     (in this process, no socket)
+//   manager half <-> raft storage            worker half <-> executor, ingress
+//     ^   router <------ session client ------>  |
+//     |      ^   (own manager, or any other)     |
+//     '------+---- peers: one port, all nodes ---'
 
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { present } from '../core/base/assert.ts'
 import { CodedError } from '../core/base/error.ts'
 import { type ClusterId, makeId, type NodeId, type TaskId } from '../core/base/id.ts'
 import type { Log } from '../core/base/note.ts'
 import { seededRandom } from '../core/base/random.ts'
+import type { Command, CommandAnswer } from '../core/command/command.ts'
 import { WorkerMachine } from '../core/machine/worker.ts'
-import type { ManagerStatus, NodeDescription } from '../core/object/node.ts'
-import { bootstrapState } from '../core/raft/birth.ts'
-import type { Restored } from '../core/raft/types.ts'
+import { type ManagerStatus, memberIdOf, type NodeDescription } from '../core/object/node.ts'
+import { bootstrapState, joinState } from '../core/raft/birth.ts'
+import type { Epoch, Restored } from '../core/raft/types.ts'
 import type { Applied } from '../core/store/change.ts'
+import type { View } from '../core/store/view.ts'
 import { createIngress, type Ingress } from '../net/balance/ingress.ts'
+import type { MessageRow, RequestRow, StreamRow } from '../net/cluster/connection.ts'
+import { createPeers, type Peers } from '../net/cluster/peers.ts'
+import { encodeCertificate } from '../net/secure/certificate.ts'
 import { type KeyPair, makeSigningKeys } from '../net/secure/crypto.ts'
+import type { Identity } from '../net/secure/handshake.ts'
 import { makeJoinSecret } from '../net/secure/join-token.ts'
+import type { SessionOpen, SessionWelcome } from '../net/wire/session-messages.ts'
+import { parseHostPort } from './base/addresses.ts'
 import type { Clock } from './base/clock.ts'
 import { version } from './base/version.ts'
 import type { TaskFiles } from './executor/docker-container.ts'
 import type { Executor } from './executor/executor.ts'
-import type { ManagerHost } from './host/manager-host.ts'
+import { admitter, guestHandlers } from './guests.ts'
+import { createSessionClient, type SessionClient } from './host/session-client.ts'
 import { createTaskFiles, type HostedTaskFiles } from './host/task-files.ts'
+import { createTrust, type Trust } from './host/trust.ts'
 import { WorkerHost } from './host/worker-host.ts'
 import { type InitRequest, swarmTexts } from './http/backend.ts'
 import { loadIdentity, type NodeIdentity, removeIdentity, saveIdentity } from './identity.ts'
@@ -32,8 +44,10 @@ import { KeyRing } from './key-ring.ts'
 import { type ManagerHalf, openManager } from './manager-half.ts'
 import { realDisk } from './storage/disk.ts'
 import { loadNodeKey, makeUnlockKey } from './storage/keystore.ts'
+import { loadMembers, removeMembers, saveMembers } from './storage/members.ts'
 import { forgetStarts } from './storage/starts.ts'
 import { createWorkerStore, type WorkerStore } from './storage/worker-store.ts'
+import { publishTable } from './table.ts'
 
 export interface NodeOptions {
   readonly stateFolder: string
@@ -48,48 +62,69 @@ export interface NodeOptions {
   readonly onFatal: (error: unknown) => void
 }
 
-const readyMsMax = 10_000
-
 export interface FoundRequest extends InitRequest {
+  readonly listenOn: string
   readonly managerAddress: string
   readonly address: string
 }
+
+/** What a node is made of when it starts. */
+export interface NodeParts {
+  readonly identity: NodeIdentity
+  readonly nodeKey: KeyPair
+  /** Absent on workers. */
+  readonly ring?: KeyRing
+}
+
+const roleMsMax = 10_000
+const pollMs = 50
 
 /** Makes a new cluster whose first manager is this node. Leaves nothing behind when it throws. */
 export async function foundCluster(options: NodeOptions, request: FoundRequest): Promise<Node> {
   const { clock, stateFolder } = options
   const random = seededRandom(clock.randomBytes(16))
-  const identity: NodeIdentity = {
-    nodeId: makeId<NodeId>(random),
-    managerAddress: request.managerAddress,
-    address: request.address,
-    epochId: makeId(random),
-  }
   const clusterKey = makeSigningKeys()
   const unlockKey = request.autoLockManagers ? makeUnlockKey() : undefined
+  const [nodeId, clusterId] = [makeId<NodeId>(random), makeId<ClusterId>(random)]
+  const { managerAddress, address, listenOn: listenAddress, availability } = request
   let node: Node | undefined
   try {
-    const ring = await KeyRing.found({ disk: realDisk, folder: stateFolder }, clusterKey, unlockKey)
-    const worker = await loadNodeKey({ disk: realDisk, folder: stateFolder })
+    const place = { disk: realDisk, folder: stateFolder }
+    const ring = await KeyRing.found(place, clusterKey, unlockKey)
+    const nodeKey = await loadNodeKey(place)
+    const certify = (role: 'worker' | 'manager', key: Uint8Array): Uint8Array =>
+      encodeCertificate(
+        {
+          ...{ clusterId, nodeId, role, key, generation: 1, tableIndex: 0 },
+          issuedAtMs: clock.nowMs(),
+        },
+        clusterKey.privateKey,
+      )
+    const identity: NodeIdentity = {
+      ...{ nodeId, clusterId, address, listenAddress, managerAddress },
+      clusterKey: clusterKey.publicKey,
+      successions: [],
+      certificate: certify('worker', nodeKey.publicKey),
+      manager: { certificate: certify('manager', ring.managerKey.publicKey), memberId: nodeId },
+    }
     await saveIdentity(stateFolder, identity)
-    node = new Node(options, { identity, ring, nodeKey: worker })
-    await node.open(foundingState(identity))
-    const keys = { worker: worker.publicKey, manager: ring.managerKey }
-    const { nodeId: id, managerAddress, address } = identity
-    const { availability } = request
-    await node.manager().submit({
+    node = new Node(options, { identity, ring, nodeKey })
+    const epoch = { counter: 1, id: makeId(random), parent: undefined }
+    const member = { id: nodeId, address: managerAddress, isVoter: true }
+    await node.open(bootstrapState({ membership: { members: [member], removed: [] }, epoch }))
+    const keys = { worker: nodeKey.publicKey, manager: ring.managerKey.publicKey }
+    await node.submit({
       type: 'cluster.init',
-      clusterId: makeId<ClusterId>(random),
+      clusterId,
       spec: request.spec,
       key: clusterKey,
       joinSecrets: { worker: makeJoinSecret(), manager: makeJoinSecret() },
       ...(unlockKey === undefined ? {} : { unlockKey }),
-      node: { id, keys, managerAddress, address, availability },
+      node: { id: nodeId, keys, managerAddress, address, availability },
       defaultAddressPool: request.defaultAddressPool,
       subnetSize: request.subnetSize ?? 24,
       dataPathPort: request.dataPathPort ?? 2377,
     })
-    node.openSession()
     return node
   } catch (error) {
     await node?.close()
@@ -100,57 +135,86 @@ export async function foundCluster(options: NodeOptions, request: FoundRequest):
 
 /** Starts the node that the folder holds; undefined if it holds none. */
 export async function resumeNode(options: NodeOptions): Promise<Node | undefined> {
-  const { stateFolder } = options
-  const identity = await loadIdentity(stateFolder)
+  const { stateFolder: folder } = options
+  const identity = await loadIdentity(folder)
   if (identity === undefined) return undefined
-  const ring = await KeyRing.load({ disk: realDisk, folder: stateFolder })
-  const nodeKey = await loadNodeKey({ disk: realDisk, folder: stateFolder })
-  const node = new Node(options, { identity, ring, nodeKey })
+  const place = { disk: realDisk, folder }
+  const nodeKey = await loadNodeKey(place)
+  const ring = identity.manager === undefined ? undefined : await KeyRing.load(place)
+  const node = new Node(options, { identity, nodeKey, ...(ring === undefined ? {} : { ring }) })
+  const members = await loadMembers(folder)
+  if (members !== undefined) node.trust.take(members)
   await node.open()
   return node
 }
 
 export class Node {
-  readonly identity: NodeIdentity
   readonly executor: Executor
   readonly ingress: Ingress
+  readonly trust: Trust
+  readonly peers: Peers
   readonly #options: NodeOptions
+  readonly #nodeKey: KeyPair
   readonly #files: HostedTaskFiles
   readonly #worker: WorkerHost
   readonly #store: WorkerStore
+  readonly #client: SessionClient
   readonly #incarnation: string
   readonly #closing = new AbortController()
-  readonly #ring: KeyRing
+  /** What others may ask of us now; the manager's rows come and go. */
+  readonly #rows: {
+    readonly messages: Record<string, MessageRow>
+    readonly requests: Record<string, RequestRow>
+    readonly streams: Record<string, StreamRow>
+  } = { messages: {}, requests: {}, streams: {} }
+  #identity: NodeIdentity
+  #ring: KeyRing | undefined
   #half: ManagerHalf | undefined
+  #isListening = false
+  #isCaughtUp = false
+  #expelled: string | undefined
   #description: NodeDescription | undefined
   #describing: Promise<void> = Promise.resolve()
+  /** Changes of role run one after the other. */
+  #changing: Promise<void> = Promise.resolve()
+  #epoch: Epoch | undefined
 
-  constructor(
-    options: NodeOptions,
-    own: {
-      readonly identity: NodeIdentity
-      readonly ring: KeyRing
-      readonly nodeKey: KeyPair
-    },
-  ) {
+  constructor(options: NodeOptions, parts: NodeParts) {
     const { clock, log, onFatal, stateFolder } = options
-    const { identity, ring } = own
     this.#options = options
-    this.identity = identity
-    this.#ring = ring
+    this.#identity = parts.identity
+    this.#nodeKey = parts.nodeKey
+    this.#ring = parts.ring
+    const { nodeId } = parts.identity
     this.#incarnation = Buffer.from(clock.randomBytes(16)).toString('hex')
+    this.trust = createTrust(() => [this.#identity.clusterKey])
+    this.trust.watch(() => this.#followTable())
+    this.peers = createPeers({
+      identity: () => this.#certified(),
+      trust: this.trust,
+      admitGuest: admitter(() => this.#half?.machine.view.cluster()),
+      handlers: { ...this.#rows, guests: guestHandlers(() => this.#open(), clock) },
+      agentVersion: version,
+      clock,
+      log,
+      onPeerDown: (id) => {
+        this.#client.peerDown(id)
+        this.#half?.router.detach(id)
+      },
+      onFault: onFatal,
+    })
     const machine = new WorkerMachine()
     this.#files = createTaskFiles({
-      folder: join(options.filesFolder, identity.nodeId),
+      folder: join(options.filesFolder, nodeId),
       content: (id) => machine.file(id),
       log,
     })
-    this.executor = options.makeExecutor(identity.nodeId, this.#files)
+    this.executor = options.makeExecutor(nodeId, this.#files)
     this.ingress = createIngress({ log, clock })
     this.#store = createWorkerStore({
       disk: realDisk,
       folder: join(stateFolder, 'worker'),
-      nodeKey: own.nodeKey.privateKey,
+      nodeKey: parts.nodeKey.privateKey,
       clock,
       log,
     })
@@ -163,17 +227,42 @@ export class Node {
       },
       clock,
       log,
-      report: (reports) => {
-        const { nodeId } = identity
-        this.#half?.host.dispatch({ type: 'reported', nowMs: clock.nowMs(), nodeId, reports })
-      },
+      report: (reports) => this.#client.report(reports),
       store: (tasks) => this.#store.store(tasks),
       onFatal,
     })
+    this.#client = createSessionClient({
+      ownId: nodeId,
+      peers: this.peers,
+      managers: () => this.trust.managers().map(({ id }) => id),
+      router: () => this.#half?.router,
+      say: () => this.#say(),
+      onWelcome: (welcome) => this.#takeWelcome(welcome),
+      onAssign: (assignments) => this.#worker.assign(assignments),
+      onTable: (signed) => void this.trust.take(signed),
+      onReached: (isReached, sinceMs) => this.#worker.setReached(isReached, sinceMs),
+      onExpelled: (error) => this.#expel(error.message),
+      clock,
+      log,
+    })
+    Object.assign(this.#rows.messages, this.#client.handlers.messages)
+  }
+
+  get identity(): NodeIdentity {
+    return this.#identity
+  }
+
+  get isManager(): boolean {
+    return this.#half !== undefined
   }
 
   get isLocked(): boolean {
-    return this.#ring.isLocked
+    return this.#ring?.isLocked === true
+  }
+
+  /** Why this node is not, or no longer, a member; undefined while it is. */
+  get expelled(): string | undefined {
+    return this.#expelled
   }
 
   /** Starts both halves; the manager's waits for its key if it is locked. */
@@ -181,79 +270,78 @@ export class Node {
     this.#worker.restore(await this.#store.load())
     this.#worker.start()
     this.#describing = this.#describe()
-    if (!this.#ring.isLocked) await this.#openManager(founding)
-    else this.#options.log('warn', 'manager.locked', { node: this.identity.nodeId })
+    if (this.isLocked) {
+      this.#options.log('warn', 'manager.locked', { node: this.identity.nodeId })
+    } else if (this.#ring !== undefined && this.#identity.manager !== undefined) {
+      await this.#openManager(founding)
+    }
+    this.#client.start()
   }
 
   /** Opens the keys and starts the manager's half. Throws bad-request in Swarm's words. */
   async unlock(key: Uint8Array): Promise<void> {
-    if (!this.#ring.isLocked) throw new CodedError('conflict', 'swarm is not locked')
-    await this.#ring.unlock(key)
+    const ring = this.#ring
+    if (ring?.isLocked !== true) throw new CodedError('conflict', 'swarm is not locked')
+    await ring.unlock(key)
     await this.#openManager()
+    this.#reconnect()
   }
 
-  /** The manager's half. Throws locked. */
-  manager(): ManagerHost {
-    if (this.#half === undefined) throw new CodedError('locked', swarmTexts.isLocked)
-    return this.#half.host
+  /** Resolves when committed. Throws locked, not-a-manager, no-leader, and what it breaks. */
+  submit(command: Command): Promise<CommandAnswer> {
+    return this.#open().line.submit(command)
+  }
+
+  /** What is committed as of this call. Throws the same. */
+  read(): Promise<View> {
+    return this.#open().line.read()
   }
 
   managerStatus(id: NodeId): ManagerStatus | undefined {
     const half = this.#half
     if (half === undefined) return undefined
-    const { raft } = half.machine
-    const memberId = half.machine.view.get('node', id)?.memberId
-    const member = raft.membership.members.find((each) => each.id === memberId)
+    const { machine, line } = half
+    const memberId = machine.view.get('node', id)?.memberId
+    const member = machine.raft.membership.members.find((each) => each.id === memberId)
     if (member === undefined) return undefined
-    const isKnown = raft.role === 'leader' || member.id === raft.id
+    const isReachable = line.isReachable(member.id)
     return {
-      isLeader: raft.leaderId === member.id,
-      reachability: !isKnown
-        ? 'unknown'
-        : half.machine.isReachable(member.id)
-          ? 'reachable'
-          : 'unreachable',
+      isLeader: machine.raft.leaderId === member.id,
+      reachability:
+        isReachable === undefined ? 'unknown' : isReachable ? 'reachable' : 'unreachable',
       address: member.address,
     }
   }
 
   /** Seals the manager's keys as the cluster wants it; resolves when that is on the disk. */
   async followLock(): Promise<void> {
-    const half = this.#half
-    if (half?.machine.view.cluster() === undefined) return
+    const [half, ring] = [this.#half, this.#ring]
+    if (half?.machine.view.cluster() === undefined || ring === undefined) return
     const { log, onFatal } = this.#options
     const wanted = (): Uint8Array | undefined => half.machine.view.cluster()?.unlockKey
     try {
-      const isChanged = await this.#ring.follow(wanted, half.storage)
+      const isChanged = await ring.follow(wanted, half.storage)
       if (isChanged) log('info', 'manager.keys-sealed', { isLocking: wanted() !== undefined })
     } catch (error) {
       onFatal(error)
     }
   }
 
-  /** Tells the manager, when it is ready and this node is known to it, what this node is. */
-  openSession(): void {
-    const { nodeId, address } = this.identity
-    const machine = this.#half?.machine
-    const description = this.#description
-    if (machine?.isReady !== true || description === undefined) return
-    if (machine.view.get('node', nodeId) === undefined) return
-    this.#half?.host.dispatch({
-      type: 'sessionOpened',
-      nowMs: this.#options.clock.nowMs(),
-      nodeId,
-      incarnation: this.#incarnation,
-      isLocal: true,
-      description,
-      address,
-      reports: this.#worker.reports(),
-    })
-    this.#worker.setReached(true)
+  /** Waits until the node takes part: its session is open, and a manager has read the log. */
+  async ready(timeoutMs: number): Promise<boolean> {
+    const { clock } = this.#options
+    const deadlineMs = clock.steadyMs() + timeoutMs
+    const isReady = (): boolean =>
+      this.#client.isOpen() && (this.#ring === undefined || this.#isCaughtUp)
+    while (!isReady() && clock.steadyMs() < deadlineMs) await clock.sleep(pollMs)
+    return isReady()
   }
 
-  /** Stops; containers go on running. */
+  /** Stops; containers go on running. Another manager leads first, if this one does. */
   async close(): Promise<void> {
+    await this.#half?.handOver()
     this.#closing.abort(new CodedError('unavailable', 'the agent is stopping'))
+    this.#client.close()
     this.#worker.close()
     await Promise.all([
       this.ingress.close(),
@@ -261,47 +349,229 @@ export class Node {
       this.#half?.close(),
       this.#store.close(),
     ])
+    await this.peers.close()
     await this.executor.close()
   }
 
-  /** Stops, and removes the containers and the state. */
-  async erase(): Promise<void> {
+  /** Says good-bye to the cluster, stops, and removes the containers and the state. */
+  async leave(): Promise<void> {
+    const { log, stateFolder } = this.#options
+    await this.#half?.handOver()
+    await this.#client.leave().catch((error: unknown) => {
+      log('warn', 'leave.unheard', { error: String(error) })
+    })
     this.#worker.close()
     await removeContainers(this.executor)
     await this.close()
     await this.#files.erase()
-    await eraseState(this.#options.stateFolder)
+    await eraseState(stateFolder)
+  }
+
+  /** The manager's half. Throws locked, not-a-manager. */
+  #open(): ManagerHalf {
+    if (this.isLocked) throw new CodedError('locked', swarmTexts.isLocked)
+    if (this.#half !== undefined) return this.#half
+    const isComing = this.#ring !== undefined
+    throw new CodedError('not-a-manager', isComing ? swarmTexts.isPreparing : swarmTexts.isWorker)
+  }
+
+  /** Who we are to other nodes: the manager if its keys are open, else the worker. */
+  #certified(): Identity {
+    const { clusterId, nodeId, clusterKey, successions, certificate, manager } = this.#identity
+    const ring = this.#ring
+    const isManager = manager !== undefined && ring !== undefined && !ring.isLocked
+    return {
+      ...{ clusterId, nodeId, clusterKey, successions, incarnation: this.#incarnation },
+      keys: isManager ? ring.managerKey : this.#nodeKey,
+      certificate: isManager ? manager.certificate : certificate,
+    }
+  }
+
+  /** What a session opens with; undefined until the executor has answered. */
+  #say(): Omit<SessionOpen, 'session'> | undefined {
+    const description = this.#description
+    if (description === undefined) return undefined
+    const { address, managerAddress } = this.#identity
+    const ring = this.#ring
+    return {
+      incarnation: this.#incarnation,
+      description,
+      address,
+      reports: this.#worker.reports(),
+      ...(ring === undefined || ring.isLocked
+        ? {}
+        : { manager: { key: ring.managerKey.publicKey, address: managerAddress } }),
+    }
+  }
+
+  #takeWelcome(welcome: SessionWelcome): void {
+    this.trust.take(welcome.table)
+    this.#epoch = welcome.epoch
+    const { managerCertificate } = welcome
+    if (managerCertificate === undefined || this.#identity.manager !== undefined) return
+    if (this.trust.member(this.#identity.nodeId)?.role !== 'manager') return
+    this.#change(() => this.#becomeManager(managerCertificate))
+  }
+
+  /** The table of members is another: whom to dial, whom to hear, and what we are ourselves. */
+  #followTable(): void {
+    const { nodeId } = this.#identity
+    const signed = this.trust.signedTable()
+    if (signed !== undefined) {
+      saveMembers(this.#options.stateFolder, signed).catch((error: unknown) => {
+        this.#options.log('error', 'members.not-stored', { error: String(error) })
+      })
+      this.#half?.router.tellAttached('session.table', { table: signed })
+    }
+    for (const { id, managerAddress } of this.trust.table()?.rows ?? []) {
+      if (id === nodeId) continue
+      const isKnown = managerAddress !== undefined
+      this.peers.setAddresses(id, isKnown ? [parseHostPort(managerAddress)] : [])
+    }
+    this.peers.recheck()
+    const row = this.trust.member(nodeId)
+    if (row === undefined) this.#expel(`node ${nodeId} was removed from the cluster`)
+    else if (row.role === 'manager' && this.#ring === undefined) {
+      this.#change(() => this.#makeRing())
+    } else if (row.role === 'worker' && this.#ring !== undefined && !this.isLocked) {
+      this.#change(() => this.#stepDown())
+    }
+  }
+
+  #change(run: () => Promise<void>): void {
+    this.#changing = this.#changing.then(run).catch((error: unknown) => {
+      if (!this.#closing.signal.aborted) this.#options.onFatal(error)
+    })
+  }
+
+  /** Promoted: makes keys, and tells them; the certificate for them comes with the next welcome. */
+  async #makeRing(): Promise<void> {
+    if (this.#ring !== undefined) return
+    this.#ring = await KeyRing.make({ disk: realDisk, folder: this.#options.stateFolder })
+    this.#client.renew()
+  }
+
+  async #becomeManager(certificate: Uint8Array): Promise<void> {
+    const { nodeId, manager } = this.#identity
+    const row = this.trust.member(nodeId)
+    if (manager !== undefined || row?.role !== 'manager') return
+    const memberId = memberIdOf(row)
+    await this.#setIdentity({ ...this.#identity, manager: { certificate, memberId } })
+    await this.#openManager(joinState(present(this.#epoch, 'the epoch of the cluster')))
+    this.#reconnect()
+    this.#options.log('info', 'manager.opened', { node: nodeId, member: memberId })
+  }
+
+  /** Demoted: the log, the keys and the rows of a manager go once raft has let this member go. */
+  async #stepDown(): Promise<void> {
+    const { clock, log, stateFolder } = this.#options
+    const half = this.#half
+    if (half !== undefined) {
+      const { raft } = half.machine
+      const deadlineMs = clock.steadyMs() + roleMsMax
+      const isMember = (): boolean => raft.membership.members.some(({ id }) => id === raft.id)
+      const isHeld = (): boolean => raft.role === 'leader' || isMember()
+      while (isHeld() && clock.steadyMs() < deadlineMs) await clock.sleep(pollMs)
+      await half.handOver()
+      this.#half = undefined
+      this.#dropRows(half)
+      await half.close()
+    }
+    await this.#ring?.remove()
+    this.#ring = undefined
+    this.#isCaughtUp = false
+    const { manager: _manager, ...worker } = this.#identity
+    await this.#setIdentity(worker)
+    rmSync(join(stateFolder, 'raft'), { recursive: true, force: true })
+    await forgetStarts(realDisk, stateFolder)
+    this.#reconnect()
+    log('info', 'manager.closed', { node: this.#identity.nodeId })
+  }
+
+  async #setIdentity(identity: NodeIdentity): Promise<void> {
+    await saveIdentity(this.#options.stateFolder, identity)
+    this.#identity = identity
+  }
+
+  /** The cluster does not know this node: its tasks are elsewhere by now. */
+  #expel(why: string): void {
+    if (this.#expelled !== undefined) return
+    this.#expelled = `${why}: run "agent leave --force" here, and join again`
+    this.#options.log('error', 'node.expelled', { why: this.#expelled })
+    const nothing = { tasks: [], removed: [], files: [], removedFiles: [] }
+    this.#worker.assign({ isComplete: true, ...nothing })
+  }
+
+  /** We are somebody else to the others now: connections begin anew. */
+  #reconnect(): void {
+    for (const { nodeId } of this.peers.list()) this.peers.disconnect(nodeId)
+    this.#followTable()
+    this.#client.renew()
+  }
+
+  #dropRows(half: ManagerHalf): void {
+    for (const kind of Object.keys(half.handlers.messages)) delete this.#rows.messages[kind]
+    for (const kind of Object.keys(half.handlers.requests)) delete this.#rows.requests[kind]
+    for (const kind of Object.keys(half.handlers.streams)) delete this.#rows.streams[kind]
   }
 
   async #openManager(founding?: Restored): Promise<void> {
     const { clock, log, stateFolder, onFatal } = this.#options
+    const { nodeId, manager } = this.#identity
+    const ring = present(this.#ring, "a manager's ring of keys")
+    if (!this.#isListening) {
+      await this.peers.listen(parseHostPort(this.#identity.listenAddress))
+      this.#isListening = true
+    }
     const half = await openManager({
       folder: stateFolder,
-      memberId: this.identity.nodeId,
-      dataKeys: this.#ring.dataKeys,
+      nodeId,
+      memberId: manager?.memberId ?? nodeId,
+      dataKeys: ring.dataKeys,
       founding,
+      peers: this.peers,
+      trust: this.trust,
+      worker: this.#client,
       clock,
       log,
-      send: () => undefined,
-      assign: (_node, assignments) => this.#worker.assign(assignments),
-      onReady: (isReady) => {
-        if (isReady) this.openSession()
-        else this.#worker.setReached(false)
-      },
+      onApplied: (applied) => this.#applied(applied),
       onFatal,
     })
     this.#half = half
-    let isCaughtUp = false
-    half.host.watch((applied) => {
-      this.#options.onApplied(applied)
-      // While the log is read again after a start, old settings pass by: only the last ones count.
-      if (isCaughtUp && applied.some(({ after }) => after?.kind === 'cluster'))
-        void this.followLock()
-    })
+    Object.assign(this.#rows.messages, half.handlers.messages)
+    Object.assign(this.#rows.requests, half.handlers.requests)
+    Object.assign(this.#rows.streams, half.handlers.streams)
     half.host.start()
-    await untilReady(half, clock)
-    isCaughtUp = true
-    await this.followLock()
+    this.#publish()
+    void this.#catchUp(half)
+  }
+
+  /** The log was read up to where the cluster is now: what it says of keys is not the past. */
+  async #catchUp(half: ManagerHalf): Promise<void> {
+    const { clock, onFatal } = this.#options
+    while (this.#half === half && !this.#closing.signal.aborted) {
+      try {
+        await half.line.read()
+        this.#isCaughtUp = true
+        await this.followLock()
+        return
+      } catch (error) {
+        if (!(error instanceof CodedError)) return onFatal(error)
+        await clock.sleep(pollMs)
+      }
+    }
+  }
+
+  #applied(applied: readonly Applied[]): void {
+    this.#options.onApplied(applied)
+    const kinds = new Set(applied.map(({ before, after }) => (after ?? before)?.kind))
+    if (kinds.has('node') || kinds.has('cluster')) this.#publish()
+    if (this.#isCaughtUp && kinds.has('cluster')) void this.followLock()
+  }
+
+  #publish(): void {
+    const machine = this.#half?.machine
+    if (machine !== undefined) publishTable(machine, this.trust)
   }
 
   /** Asks the executor what this node is until it answers, and tells. */
@@ -312,7 +582,7 @@ export class Node {
       try {
         const said = await this.executor.describe(signal)
         this.#description = { ...said, runtime: this.executor.kind, agentVersion: version }
-        this.openSession()
+        this.#client.renew()
         return
       } catch (error) {
         if (signal.aborted) return
@@ -321,21 +591,6 @@ export class Node {
       }
     }
   }
-}
-
-/** What Raft begins with on the first manager of a cluster. */
-function foundingState(identity: NodeIdentity): Restored {
-  const { nodeId, managerAddress, epochId } = identity
-  return bootstrapState({
-    membership: { members: [{ id: nodeId, address: managerAddress, isVoter: true }], removed: [] },
-    epoch: { counter: 1, id: epochId, parent: undefined },
-  })
-}
-
-/** Waits until this manager leads, or until nothing is to be expected. */
-async function untilReady({ machine }: ManagerHalf, clock: Clock): Promise<void> {
-  const deadlineMs = clock.steadyMs() + readyMsMax
-  while (!machine.isReady && clock.steadyMs() < deadlineMs) await clock.sleep(5)
 }
 
 function isServable<Row extends { readonly protocol: string }>(
@@ -351,10 +606,12 @@ async function removeContainers(executor: Executor): Promise<void> {
   await Promise.allSettled(containers.map((container) => remove(container.taskId)))
 }
 
-async function eraseState(folder: string): Promise<void> {
+/** Makes the folder that of a node of no cluster. */
+export async function eraseState(folder: string): Promise<void> {
   for (const name of ['raft', 'manager.key', 'node.key', 'worker/assignments']) {
     rmSync(join(folder, name), { recursive: true, force: true })
   }
+  await removeMembers(folder)
   await forgetStarts(realDisk, folder)
   await removeIdentity(folder)
 }

@@ -35,7 +35,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   'core/machine': ['core/*'],
   'net/linux': ['core/base'],
   'net/wire': ['core/base', 'core/object', 'core/raft', 'core/dispatch'],
-  'net/secure': ['core/base', 'net/wire'],
+  'net/secure': ['core/base', 'core/dispatch', 'net/wire'],
   'net/cluster': [
     ...['core/base', 'core/object', 'core/raft', 'core/dispatch'],
     ...['net/secure', 'net/wire'],

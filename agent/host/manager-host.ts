@@ -25,6 +25,8 @@ export interface ManagerStorage {
     head: SnapshotHead,
     objects: readonly ClusterObject[],
   ) => Promise<Snapshot>
+  /** The objects of a durable snapshot. */
+  readonly readSnapshot: (snapshotId: string) => AsyncIterable<unknown>
 }
 
 export interface ManagerHostOptions {
@@ -34,8 +36,8 @@ export interface ManagerHostOptions {
   readonly log: Log
   readonly send: (outgoing: Outgoing) => void
   readonly assign: (nodeId: NodeId, assignments: Assignments) => void
-  /** Leadership came or went. */
-  readonly onReady: (isReady: boolean) => void
+  /** Another leader, none, or this one is ready to lead. */
+  readonly onLeader: () => void
   /** The process must end. */
   readonly onFatal: (error: unknown) => void
 }
@@ -53,10 +55,15 @@ export class ManagerHost {
   readonly #requests = new Map<number, Request>()
   readonly #watchers = new Set<(applied: readonly Applied[]) => void>()
   readonly #pendingEvents: ManagerEvent[] = []
+  readonly #indexWaiters = new Set<{ readonly index: number; readonly settle: () => void }>()
   #lastRequestId = 0
+  #lastSave: Promise<void> = Promise.resolve()
+  /** The snapshot that the machine waits for. */
+  #readingId: string | undefined
   #isStepping = false
   #isClosed = false
   #wasReady = false
+  #leaderId: string | undefined
   #tickedAtMs: number
   #cancelTimer: (() => void) | undefined
 
@@ -81,14 +88,16 @@ export class ManagerHost {
     this.#isStepping = true
     try {
       for (let next = this.#pendingEvents.shift(); next; next = this.#pendingEvents.shift()) {
-        for (const effect of this.#options.machine.step(next)) this.#carryOut(effect)
+        // A tick brings its own count; with any other event goes what passed since.
+        const ticks = next.type === 'ticked' ? 0 : this.#countTicks()
+        for (const effect of this.#options.machine.step(next, ticks)) this.#carryOut(effect)
       }
     } catch (error) {
       this.#options.onFatal(error)
     } finally {
       this.#isStepping = false
     }
-    this.#announceReady()
+    this.#announce()
     this.#setTimer()
   }
 
@@ -102,10 +111,42 @@ export class ManagerHost {
     }))
   }
 
+  /** How far the log is as of this call; the view here holds all of it. Only a leader can tell. */
+  async readIndex(): Promise<number> {
+    await this.#request('read', (requestId, nowMs) => ({ type: 'readRequested', nowMs, requestId }))
+    return this.#options.machine.appliedIndex
+  }
+
   /** The committed view, up to date as of this call. */
   async read(): Promise<View> {
-    await this.#request('read', (requestId, nowMs) => ({ type: 'readRequested', nowMs, requestId }))
-    return this.#options.machine.view
+    await this.readIndex()
+    return this.view
+  }
+
+  /** Resolves when the view holds everything up to this index. Throws timeout. */
+  async applied(index: number): Promise<void> {
+    const { machine, clock } = this.#options
+    if (machine.appliedIndex >= index) return
+    await new Promise<void>((resolve, reject) => {
+      const waiter = {
+        index,
+        settle: () => {
+          cancel()
+          this.#indexWaiters.delete(waiter)
+          resolve()
+        },
+      }
+      const cancel = clock.after(requestMsMax, () => {
+        this.#indexWaiters.delete(waiter)
+        const text = `this manager is behind the leader: entry ${index} has not come within ${requestMsMax / 1000} s`
+        reject(new CodedError('timeout', text))
+      })
+      this.#indexWaiters.add(waiter)
+    })
+  }
+
+  get appliedIndex(): number {
+    return this.#options.machine.appliedIndex
   }
 
   /** Calls back with each batch that was applied; returns how to stop. */
@@ -176,6 +217,9 @@ export class ManagerHost {
       case 'takeSnapshot':
         this.#takeSnapshot(effect.head, effect.objects)
         return
+      case 'readSnapshot':
+        this.#readSnapshot(effect.snapshot)
+        return
       case 'role': {
         const { role, term, leaderId } = effect.role
         log('info', 'raft.role', { role, term, leader: leaderId })
@@ -197,7 +241,9 @@ export class ManagerHost {
 
   #save(operation: StorageOperation): void {
     const { storage, clock } = this.#options
-    storage.save(operation).then(
+    const saved = storage.save(operation)
+    this.#lastSave = saved
+    saved.then(
       () => this.dispatch({ type: 'persisted', nowMs: clock.nowMs(), operation: operation.id }),
       (error: unknown) => {
         if (this.#isClosed) return
@@ -214,16 +260,43 @@ export class ManagerHost {
         this.dispatch({ type: 'snapshotSaved', nowMs: clock.nowMs(), snapshot })
       },
       (error: unknown) => {
-        if (!this.#isClosed) log('error', 'snapshot.failed', { error: String(error) })
+        if (this.#isClosed) return
+        log('error', 'snapshot.failed', { error: String(error) })
+        this.dispatch({ type: 'snapshotFailed', nowMs: clock.nowMs() })
       },
     )
   }
 
-  #announceReady(): void {
-    const { isReady } = this.#options.machine
-    if (isReady === this.#wasReady) return
+  #readSnapshot({ id, index }: Snapshot): void {
+    const { storage, clock, log } = this.#options
+    this.#readingId = id
+    const read = async (): Promise<readonly ClusterObject[]> => {
+      const objects: ClusterObject[] = []
+      for await (const value of storage.readSnapshot(id)) objects.push(value as ClusterObject)
+      return objects
+    }
+    this.#lastSave.then(read).then(
+      (objects) => {
+        log('info', 'snapshot.read', { index, objects: objects.length })
+        this.dispatch({ type: 'snapshotRead', nowMs: clock.nowMs(), snapshotId: id, objects })
+      },
+      (error: unknown) => {
+        // One that a newer one has displaced may be gone already.
+        if (!this.#isClosed && this.#readingId === id) this.#options.onFatal(error)
+      },
+    )
+  }
+
+  /** Tells of what the events have changed: how far the store is, and who leads. */
+  #announce(): void {
+    const { isReady, raft, appliedIndex } = this.#options.machine
+    for (const waiter of [...this.#indexWaiters]) {
+      if (waiter.index <= appliedIndex) waiter.settle()
+    }
+    if (isReady === this.#wasReady && raft.leaderId === this.#leaderId) return
     this.#wasReady = isReady
-    this.#options.onReady(isReady)
+    this.#leaderId = raft.leaderId
+    this.#options.onLeader()
   }
 
   /** One timer, to the earliest time that anybody in the machine has named. */
@@ -241,9 +314,14 @@ export class ManagerHost {
   }
 
   #tick(): void {
-    const { clock } = this.#options
-    const ticks = Math.floor((clock.steadyMs() - this.#tickedAtMs) / tickMs)
+    const ticks = this.#countTicks()
+    this.dispatch({ type: 'ticked', nowMs: this.#options.clock.nowMs(), ticks })
+  }
+
+  /** Whole ticks that passed since it was last asked. */
+  #countTicks(): number {
+    const ticks = Math.floor((this.#options.clock.steadyMs() - this.#tickedAtMs) / tickMs)
     this.#tickedAtMs += ticks * tickMs
-    this.dispatch({ type: 'ticked', nowMs: clock.nowMs(), ticks })
+    return ticks
   }
 }

@@ -5,7 +5,6 @@ import { hasCode } from '../../core/base/error.ts'
 import type { TaskId } from '../../core/base/id.ts'
 import type { Log } from '../../core/base/note.ts'
 import { nsPerMs } from '../../core/base/time.ts'
-import type { TaskReport } from '../../core/command/command.ts'
 import type { Assignments } from '../../core/dispatch/protocol.ts'
 import type { OperationName, OperationResult } from '../../core/machine/task-driver.ts'
 import type {
@@ -15,7 +14,7 @@ import type {
   WorkerMachine,
 } from '../../core/machine/worker.ts'
 import { defaultStopGraceNs } from '../../core/object/defaults.ts'
-import type { Task } from '../../core/object/task.ts'
+import type { Task, TaskReport } from '../../core/object/task.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Executor, ExecutorEvent } from '../executor/executor.ts'
 
@@ -70,9 +69,10 @@ export class WorkerHost {
     this.#dispatch({ type: 'restored', nowMs: this.#nowMs(), tasks })
   }
 
-  /** A manager is reached, or is lost. */
-  setReached(isReached: boolean): void {
-    this.#dispatch({ type: isReached ? 'sessionOpened' : 'sessionLost', nowMs: this.#nowMs() })
+  /** A manager is reached, or none has been since that time. */
+  setReached(isReached: boolean, sinceMs: number): void {
+    if (isReached) this.#dispatch({ type: 'sessionOpened', nowMs: this.#nowMs() })
+    else this.#dispatch({ type: 'sessionLost', nowMs: sinceMs })
   }
 
   assign(assignments: Assignments): void {

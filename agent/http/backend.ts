@@ -20,6 +20,8 @@ export interface Backend {
   readonly submit: (command: Command) => Promise<CommandAnswer>
   /** POST /swarm/init. Resolves to the node's id. */
   readonly init: (request: InitRequest) => Promise<NodeId>
+  /** POST /swarm/join. Resolves when the node takes part. */
+  readonly join: (request: JoinCall) => Promise<void>
   /** POST /swarm/leave. */
   readonly leave: (request: { readonly force: boolean }) => Promise<void>
   /** POST /swarm/unlock. Throws bad-request in Swarm's words, conflict if it is not locked. */
@@ -42,8 +44,10 @@ export interface Backend {
     options: LogOptions,
     signal: AbortSignal,
   ) => AsyncIterable<TaskLogEntry>
-  /** Random bytes of the system, for tokens and keys that a route must make. */
-  readonly secretBytes: (count: number) => Uint8Array
+  /** A new secret for one of the join tokens. */
+  readonly makeJoinSecret: () => string
+  /** A new key for managers to lock with, 32 bytes. */
+  readonly makeUnlockKey: () => Uint8Array
   readonly nowMs: () => number
 }
 
@@ -72,6 +76,16 @@ export interface InitRequest {
   readonly autoLockManagers: boolean
   /** ClusterSpec of the request, as it came; absent fields take defaults. */
   readonly spec: import('../../core/object/cluster.ts').ClusterSpec
+}
+
+export interface JoinCall {
+  readonly token: string
+  /** host[:port] of managers; empty: those that the token names. */
+  readonly remoteAddresses: readonly string[]
+  readonly listenAddress?: string
+  readonly advertiseAddress?: string
+  readonly dataPathAddress?: string
+  readonly availability: 'active' | 'pause' | 'drain'
 }
 
 export interface TaskLogEntry extends LogEntry {

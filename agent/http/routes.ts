@@ -6,7 +6,6 @@ import { createConfig, inspectConfig, listConfigs, removeConfig, updateConfig } 
 import { streamEvents } from './events.ts'
 import { serviceLogs, taskLogs } from './logs.ts'
 import { inspectNode, listNodes, removeNode, updateNode } from './nodes.ts'
-import { refuse } from './refuse.ts'
 import { createSecret, inspectSecret, listSecrets, removeSecret, updateSecret } from './secrets.ts'
 import {
   createService,
@@ -18,6 +17,7 @@ import {
 import {
   initSwarm,
   inspectSwarm,
+  joinSwarm,
   leaveSwarm,
   showUnlockKey,
   unlockSwarm,
@@ -44,7 +44,7 @@ const routes: readonly Route[] = [
   { method: 'POST', path: '/swarm/init', handle: initSwarm },
   { method: 'POST', path: '/swarm/update', handle: updateSwarm },
   { method: 'POST', path: '/swarm/leave', handle: leaveSwarm },
-  { method: 'POST', path: '/swarm/join', handle: refuse('joining a cluster') },
+  { method: 'POST', path: '/swarm/join', handle: joinSwarm },
   { method: 'POST', path: '/swarm/unlock', handle: unlockSwarm },
   { method: 'GET', path: '/swarm/unlockkey', handle: showUnlockKey },
 

@@ -4,12 +4,12 @@
 // Bytes that must be secret (keys, token secrets, data keys) come inside the command, made by the
 // host of the node that received it; core draws only ids and jitter.
 
-import type { ClusterId, ConfigId, NodeId, SecretId, ServiceId, TaskId } from '../base/id.ts'
+import type { ClusterId, ConfigId, NodeId, SecretId, ServiceId } from '../base/id.ts'
 import type { ClusterKey, ClusterSpec, JoinSecrets } from '../object/cluster.ts'
 import type { NodeDescription, NodeKeys, NodeRole, NodeSpec, NodeState } from '../object/node.ts'
 import type { ConfigSpec, SecretSpec } from '../object/secret.ts'
 import type { ServiceSpec } from '../object/service.ts'
-import type { TaskStatus } from '../object/task.ts'
+import type { TaskReport } from '../object/task.ts'
 
 export type Command =
   | {
@@ -107,12 +107,6 @@ export type Command =
       readonly nodeId: NodeId
       readonly reports: readonly TaskReport[]
     }
-
-/** A worker's word on one of its tasks. */
-export interface TaskReport {
-  readonly id: TaskId
-  readonly status: TaskStatus
-}
 
 export type CommandType = Command['type']
 

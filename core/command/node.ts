@@ -1,8 +1,9 @@
 // Commands on nodes: what an administrator sets, and what a node's session says of it.
 
+import { equal } from '../base/equal.ts'
 import { CodedError } from '../base/error.ts'
 import type { NodeId } from '../base/id.ts'
-import type { Node } from '../object/node.ts'
+import { memberIdOf, type Node } from '../object/node.ts'
 import { validateNode } from '../spec/validate.ts'
 import type { Draft } from '../store/draft.ts'
 import type { Command, CommandAnswer } from './command.ts'
@@ -15,8 +16,11 @@ export function joinNode(
   command: Extract<Command, { type: 'node.join' }>,
 ): CommandAnswer {
   const { id, role, keys, availability, address, managerAddress } = command
-  if (draft.get('node', id) !== undefined) {
-    throw new CodedError('already-exists', `node ${id} is a member already`)
+  const known = draft.get('node', id)
+  if (known !== undefined) {
+    // Its answer was lost on the way, and it asks again.
+    if (equal(known.keys.worker, keys.worker)) return { id, warnings: [] }
+    throw new CodedError('already-exists', `node ${id} is a member already, with another key`)
   }
   draft.put<Node>({
     kind: 'node',
@@ -124,11 +128,10 @@ function managerPart(
   manager: { readonly key: Uint8Array; readonly address: string } | undefined,
 ): Pick<Node, 'keys' | 'managerAddress' | 'memberId'> | undefined {
   if (manager === undefined || node.spec.role !== 'manager') return undefined
-  const { generation } = node
   return {
     keys: { ...node.keys, manager: manager.key },
     managerAddress: manager.address,
-    memberId: node.memberId ?? (generation === 1 ? node.id : `${node.id}.${generation}`),
+    memberId: node.memberId ?? memberIdOf(node),
   }
 }
 

@@ -17,7 +17,7 @@ import type { Note } from '../base/note.ts'
 import type { Random } from '../base/random.ts'
 import { estimateSize } from '../base/size.ts'
 import { nsPerMs } from '../base/time.ts'
-import type { Command, CommandAnswer, TaskReport } from '../command/command.ts'
+import type { Command, CommandAnswer } from '../command/command.ts'
 import { runCommand } from '../command/run.ts'
 import { runControllers } from '../control/pipeline.ts'
 import { assignmentChanges, completeAssignments } from '../dispatch/assignments.ts'
@@ -27,11 +27,13 @@ import type { Assignments } from '../dispatch/protocol.ts'
 import { defaultClusterSpec } from '../object/defaults.ts'
 import type { NodeDescription } from '../object/node.ts'
 import type { ClusterObject } from '../object/object.ts'
+import type { TaskReport } from '../object/task.ts'
 import type {
   Entry,
   Message,
   Outgoing,
   Raft,
+  RaftEvent,
   RaftUpdate,
   RoleState,
   Snapshot,
@@ -90,6 +92,17 @@ export type ManagerEvent =
       readonly reports: readonly TaskReport[]
     }
   | { readonly type: 'snapshotSaved'; readonly nowMs: number; readonly snapshot: Snapshot }
+  /** This leader is about to stop: another one is to lead before it does. */
+  | { readonly type: 'transferRequested'; readonly nowMs: number }
+  /** It could not be written; nothing of it is left. */
+  | { readonly type: 'snapshotFailed'; readonly nowMs: number }
+  /** What `readSnapshot` asked for. */
+  | {
+      readonly type: 'snapshotRead'
+      readonly nowMs: number
+      readonly snapshotId: string
+      readonly objects: readonly ClusterObject[]
+    }
   | { readonly type: 'diskFull'; readonly nowMs: number }
   | { readonly type: 'diskFreed'; readonly nowMs: number }
 
@@ -108,6 +121,8 @@ export type ManagerEffect =
       readonly head: SnapshotHead
       readonly objects: readonly ClusterObject[]
     }
+  /** Read this snapshot once the `save` before it is durable, then say `snapshotRead`. */
+  | { readonly type: 'readSnapshot'; readonly snapshot: Snapshot }
   | { readonly type: 'role'; readonly role: RoleState }
   | { readonly type: 'note'; readonly note: Note }
 
@@ -150,7 +165,14 @@ export class ManagerMachine {
   #isReady = false
   #snapshotIndex: number
   #isSnapshotting = false
+  /** After a snapshot that failed: not before this index again. */
+  #snapshotIndexMin = 0
+  /** A leader's snapshot that is being read, and what was committed behind it meanwhile. */
+  #restoring: Snapshot | undefined
+  #held: Entry[] = []
   #raftWakeTicks: number | undefined
+  /** Ticks that passed and that raft was not told of yet. */
+  #elapsedTicks = 0
   #effects: ManagerEffect[] = []
 
   constructor(options: {
@@ -181,6 +203,11 @@ export class ManagerMachine {
     return this.#raft
   }
 
+  /** Index of the last entry that `view` holds. */
+  get appliedIndex(): number {
+    return this.#store.appliedIndex
+  }
+
   /** True once this manager leads and takes commands. */
   get isReady(): boolean {
     return this.#isReady
@@ -196,11 +223,17 @@ export class ManagerMachine {
 
   /** After how many ticks raft wants to be woken; undefined: never. */
   get wakeTicks(): number | undefined {
-    return this.#raftWakeTicks
+    if (this.#raftWakeTicks === undefined) return undefined
+    return Math.max(0, this.#raftWakeTicks - this.#elapsedTicks)
   }
 
-  step(event: ManagerEvent): readonly ManagerEffect[] {
+  /**
+   * `elapsedTicks` passed since the step before, for an event other than `ticked`: else raft would
+   * take a heartbeat that comes between two ticks for one that came with the earlier.
+   */
+  step(event: ManagerEvent, elapsedTicks = 0): readonly ManagerEffect[] {
     this.#effects = []
+    this.#elapsedTicks += elapsedTicks
     this.#take(event)
     if (this.#isReady) {
       this.#judge(event.nowMs)
@@ -216,24 +249,24 @@ export class ManagerMachine {
     const { nowMs } = event
     switch (event.type) {
       case 'started':
-        return this.#follow(this.#raft.step({ type: 'started' }), nowMs)
+        return this.#follow(this.#stepRaft({ type: 'started' }), nowMs)
       case 'ticked':
-        return this.#follow(this.#raft.step({ type: 'ticked', ticks: event.ticks }), nowMs)
+        return this.#follow(this.#stepRaft({ type: 'ticked', ticks: event.ticks }), nowMs)
       case 'persisted':
         return this.#follow(
-          this.#raft.step({ type: 'persisted', operation: event.operation }),
+          this.#stepRaft({ type: 'persisted', operation: event.operation }),
           nowMs,
         )
       case 'received':
         return this.#follow(
-          this.#raft.step({ type: 'received', from: event.from, message: event.message }),
+          this.#stepRaft({ type: 'received', from: event.from, message: event.message }),
           nowMs,
         )
       case 'submitted':
         return this.#submit(event.requestId, event.command, nowMs)
       case 'readRequested':
         return this.#follow(
-          this.#raft.step({ type: 'readRequested', context: event.requestId }),
+          this.#stepRaft({ type: 'readRequested', context: event.requestId }),
           nowMs,
         )
       case 'sessionOpened':
@@ -253,14 +286,22 @@ export class ManagerMachine {
         )
       case 'snapshotSaved':
         this.#isSnapshotting = false
-        this.#snapshotIndex = event.snapshot.index
+        this.#snapshotIndex = Math.max(this.#snapshotIndex, event.snapshot.index)
         return this.#follow(
-          this.#raft.step({ type: 'snapshotTaken', snapshot: event.snapshot }),
+          this.#stepRaft({ type: 'snapshotTaken', snapshot: event.snapshot }),
           nowMs,
         )
+      case 'transferRequested':
+        return this.#follow(this.#stepRaft({ type: 'transferRequested' }), nowMs)
+      case 'snapshotFailed':
+        this.#isSnapshotting = false
+        this.#snapshotIndexMin = this.#store.appliedIndex + Math.ceil(this.#snapshotInterval / 10)
+        return
+      case 'snapshotRead':
+        return this.#restore(event.snapshotId, event.objects, nowMs)
       case 'diskFull':
       case 'diskFreed':
-        return this.#follow(this.#raft.step({ type: event.type }), nowMs)
+        return this.#follow(this.#stepRaft({ type: event.type }), nowMs)
       default:
         return unreachable(event)
     }
@@ -272,7 +313,7 @@ export class ManagerMachine {
       this.#queued.push({ requestId, command })
       return
     }
-    this.#effects.push({ type: 'refuse', requestId, error: noLeader() })
+    this.#effects.push({ type: 'refuse', requestId, error: noLeader({ isUntried: true }) })
   }
 
   /** Runs a command of nobody's: what the manager itself has to write. A refusal is only noted. */
@@ -308,7 +349,7 @@ export class ManagerMachine {
   #propose(changes: readonly Change[], nowMs: number): { index: number; term: number } {
     const data: EntryData = { atMs: nowMs, changes }
     const index = this.#raft.lastIndex + 1
-    const update = this.#raft.step({
+    const update = this.#stepRaft({
       type: 'proposed',
       entries: [{ data, sizeBytes: estimateSize(data) }],
     })
@@ -316,7 +357,7 @@ export class ManagerMachine {
     if (refusal !== undefined) {
       this.#follow({ ...update, refused: [] }, nowMs)
       throw refusal.reason === 'not-leader'
-        ? noLeader()
+        ? noLeader({ isUntried: true })
         : new CodedError(
             refusal.reason === 'disk-full' ? 'disk-full' : 'resource-exhausted',
             refusal.text,
@@ -365,24 +406,58 @@ export class ManagerMachine {
     }
   }
 
+  #stepRaft(event: RaftEvent): RaftUpdate {
+    const elapsedTicks = this.#elapsedTicks
+    this.#elapsedTicks = 0
+    return this.#raft.step(event, elapsedTicks)
+  }
+
   /** Carries out what raft says. */
   #follow(update: RaftUpdate, nowMs: number): void {
     if (update.save !== undefined) this.#effects.push({ type: 'save', operation: update.save })
     for (const outgoing of update.send) this.#effects.push({ type: 'send', outgoing })
     this.#raftWakeTicks = update.wakeTicks
     if (update.role !== undefined) this.#changeRole(update.role)
-    if (update.committed.length > 0) this.#apply(update.committed)
+    if (update.restore !== undefined) {
+      this.#restoring = update.restore
+      this.#held = []
+      this.#effects.push({ type: 'readSnapshot', snapshot: update.restore })
+    }
+    if (this.#restoring !== undefined) this.#held.push(...update.committed)
+    else if (update.committed.length > 0) this.#apply(update.committed)
     for (const read of update.reads) this.#reads.set(read.context, read.index)
     this.#serveReads()
     for (const refusal of update.refused) {
       if (refusal.what === 'read' && refusal.context !== undefined) {
-        this.#effects.push({ type: 'refuse', requestId: refusal.context, error: noLeader() })
+        const error = noLeader({ isUntried: true })
+        this.#effects.push({ type: 'refuse', requestId: refusal.context, error })
       }
     }
     for (const note of update.notes) this.#effects.push({ type: 'note', note })
+    this.#considerReady(nowMs)
+  }
+
+  #considerReady(nowMs: number): void {
     if (this.#readyAtIndex !== undefined && this.#store.appliedIndex >= this.#readyAtIndex) {
       this.#becomeReady(nowMs)
     }
+  }
+
+  /** The objects of a leader's snapshot take the place of all that was here. */
+  #restore(snapshotId: string, objects: readonly ClusterObject[], nowMs: number): void {
+    // A newer snapshot came while this one was read.
+    if (this.#restoring?.id !== snapshotId) return
+    const { index } = this.#restoring
+    assert(index > this.#store.appliedIndex, 'a snapshot never takes the store back')
+    const applied = this.#store.restore(index, objects)
+    this.#snapshotIndex = index
+    this.#restoring = undefined
+    if (applied.length > 0) this.#effects.push({ type: 'applied', applied })
+    const held = this.#held
+    this.#held = []
+    if (held.length > 0) this.#apply(held)
+    this.#serveReads()
+    this.#considerReady(nowMs)
   }
 
   #changeRole(role: RoleState): void {
@@ -400,8 +475,11 @@ export class ManagerMachine {
     this.#sessions.clear()
     this.#judgeAtMs = undefined
     this.#membersAtMs = undefined
-    for (const { requestId } of [...this.#waiting.values(), ...this.#queued]) {
+    for (const { requestId } of this.#waiting.values()) {
       this.#effects.push({ type: 'refuse', requestId, error: noLeader() })
+    }
+    for (const { requestId } of this.#queued) {
+      this.#effects.push({ type: 'refuse', requestId, error: noLeader({ isUntried: true }) })
     }
     this.#waiting.clear()
     this.#queued.length = 0
@@ -465,15 +543,19 @@ export class ManagerMachine {
   }
 
   #considerSnapshot(): void {
-    const interval = this.#store.committed.cluster()?.spec.raft.snapshotInterval ?? 10_000
     const index = this.#store.appliedIndex
-    if (this.#isSnapshotting || index - this.#snapshotIndex < interval) return
+    if (this.#isSnapshotting || index < this.#snapshotIndexMin) return
+    if (index - this.#snapshotIndex < this.#snapshotInterval) return
     this.#isSnapshotting = true
     this.#effects.push({
       type: 'takeSnapshot',
       head: this.#raft.snapshotHead(index),
       objects: this.#store.dump(),
     })
+  }
+
+  get #snapshotInterval(): number {
+    return this.#store.committed.cluster()?.spec.raft.snapshotInterval ?? 10_000
   }
 
   #openSession(event: Extract<ManagerEvent, { type: 'sessionOpened' }>): void {
@@ -519,8 +601,8 @@ export class ManagerMachine {
     this.#membersAtMs = nowMs + membersRetryMs
     this.#follow(
       step.type === 'transfer'
-        ? this.#raft.step({ type: 'transferRequested' })
-        : this.#raft.step({ type: 'membershipProposed', change: step.change }),
+        ? this.#stepRaft({ type: 'transferRequested' })
+        : this.#stepRaft({ type: 'membershipProposed', change: step.change }),
       nowMs,
     )
   }
@@ -546,10 +628,11 @@ export class ManagerMachine {
   }
 }
 
-/** In Swarm's words. */
-function noLeader(): CodedError {
+/** In Swarm's words. `isUntried`: certainly nothing was done, and it may be tried again. */
+function noLeader(detail: { readonly isUntried?: true } = {}): CodedError {
   return new CodedError(
     'no-leader',
     "The swarm does not have a leader. It's possible that too few managers are online. Make sure more than half of the managers are online.",
+    { detail },
   )
 }

@@ -5,11 +5,11 @@
 import { unreachable } from '../base/assert.ts'
 import type { TaskId } from '../base/id.ts'
 import type { Note } from '../base/note.ts'
-import type { TaskReport } from '../command/command.ts'
 import { decideRestart } from '../control/restart.ts'
 import { fileReferences } from '../dispatch/files.ts'
 import type { Assignments, FileId } from '../dispatch/protocol.ts'
 import type { PortProtocol } from '../object/service.ts'
+import type { TaskReport } from '../object/task.ts'
 import { isEnded, stateRank, type Task } from '../object/task.ts'
 import {
   adopt,

@@ -93,3 +93,13 @@ export interface Node extends Meta<NodeId> {
   /** Its id in Raft. A node that is demoted and promoted again comes back as another member. */
   readonly memberId?: string
 }
+
+/** A node's id in Raft: another one each time that it becomes a manager again. */
+export function memberIdOf(node: Pick<Node, 'id' | 'generation'>): string {
+  return node.generation === 1 ? node.id : `${node.id}.${node.generation}`
+}
+
+/** The node that a member of Raft is. */
+export function nodeOfMember(memberId: string): NodeId {
+  return memberId.split('.', 1)[0] as NodeId
+}

@@ -70,6 +70,12 @@ export interface TaskStatus {
   readonly addresses?: readonly string[]
 }
 
+/** A worker's word on one of its tasks. */
+export interface TaskReport {
+  readonly id: TaskId
+  readonly status: TaskStatus
+}
+
 /** How often the slot of a task was restarted before it: what a restart policy counts. */
 export interface Restarts {
   /** Restarts since the spec last changed. */

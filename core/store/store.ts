@@ -71,14 +71,27 @@ export class Store {
     )
   }
 
-  /** Replaces everything by a snapshot taken at this index. */
-  restore(index: number, objects: readonly ClusterObject[]): void {
+  /** Replaces everything by a snapshot taken at this index; returns what is different now. */
+  restore(index: number, objects: readonly ClusterObject[]): readonly Applied[] {
     this.dropProposed()
+    const gone = new Map<string, ClusterObject>()
     for (const kind of objectKinds) {
-      for (const id of [...this.#committed.marks(kind).keys()]) this.#committed.forget(kind, id)
+      for (const [id, { object }] of [...this.#committed.marks(kind)]) {
+        if (object !== undefined) gone.set(`${kind}/${id}`, object)
+        this.#committed.forget(kind, id)
+      }
     }
-    for (const object of objects) this.#committed.put(object, index)
+    const applied: Applied[] = []
+    for (const object of objects) {
+      this.#committed.put(object, index)
+      const key = `${object.kind}/${object.id}`
+      const before = gone.get(key)
+      gone.delete(key)
+      if (before?.version !== object.version) applied.push({ index, before, after: object })
+    }
+    for (const before of gone.values()) applied.push({ index, before, after: undefined })
     this.#appliedIndex = index
+    return applied
   }
 }
 

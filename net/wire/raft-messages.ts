@@ -160,7 +160,8 @@ function readIncarnations(value: unknown): Incarnations {
   return Object.fromEntries(rows.map(([id, row]) => [id as NodeId, readIncarnation(row)]))
 }
 
-function readEpoch(value: unknown): Epoch {
+/** Reads an epoch. Throws bad-request. */
+export function readEpoch(value: unknown): Epoch {
   const fields = readFields(value, 'epoch')
   const parent = readOptional(fields, 'parent', () => text(fields, 'parent'))
   return { counter: count(fields, 'counter'), id: text(fields, 'id'), parent }

@@ -59,7 +59,7 @@ t.test('init takes its settings and prints how to join', async (t) => {
   const flags = ['--task-history-limit', '3', '--dispatcher-heartbeat', '2s']
   const pool = ['--default-addr-pool', '10.20.0.0/16', '--default-addr-pool-mask-length', '26']
   const ended = await node.docker('swarm', 'init', '--availability', 'pause', ...flags, ...pool)
-  const token = /SWMTKN-1-[0-9a-z]{50}-[0-9a-z]{25}/.exec(ended.stdout)?.[0] ?? ''
+  const token = /SWMTKN-1-[0-9a-z]{50}-[0-9a-z]{25}-\S+/.exec(ended.stdout)?.[0] ?? ''
   t.equal(
     normalise(`${ended.stdout.replace(token, 'TOKEN').trimEnd()}\n`),
     normalise(`Swarm initialized: current node (<id>) is now a manager.

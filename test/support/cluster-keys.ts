@@ -23,9 +23,8 @@ export interface ClusterKeys {
   readonly removed: Set<NodeId>
 }
 
-/** A cluster that exists only as keys. */
-export function makeClusterKeys(name = 'c'): ClusterKeys {
-  const key = makeSigningKeys()
+/** A cluster that exists only as keys: new ones, or those that another process has made. */
+export function makeClusterKeys(name = 'c', key: KeyPair = makeSigningKeys()): ClusterKeys {
   const clusterId = name.padStart(25, '0') as ClusterId
   const removed = new Set<NodeId>()
   return {

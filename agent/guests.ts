@@ -1,0 +1,127 @@
+// Guests: newcomers at a manager's door. They hold one of the two tokens; which one it is says what
+// they may become. What they get is an id, the cluster's word for their keys, and the table of
+// members.
+
+import { CodedError } from '../core/base/error.ts'
+import type { NodeId } from '../core/base/id.ts'
+import { tableOf } from '../core/dispatch/table.ts'
+import type { Cluster } from '../core/object/cluster.ts'
+import type { Epoch } from '../core/raft/types.ts'
+import type { Guest, PeerHandlers } from '../net/cluster/connection.ts'
+import { type CertificateRole, encodeCertificate } from '../net/secure/certificate.ts'
+import { keyBytes } from '../net/secure/crypto.ts'
+import { isSameSecret } from '../net/secure/join-token.ts'
+import { encodeTable } from '../net/secure/signed-table.ts'
+import { readBytes, readFields, readText, readWord } from '../net/wire/check.ts'
+import { readEpoch } from '../net/wire/raft-messages.ts'
+import { readNodeId } from '../net/wire/session-messages.ts'
+import type { Clock } from './base/clock.ts'
+import type { ManagerHalf } from './manager-half.ts'
+
+/** What a newcomer says of itself. It draws its id, so that it may ask again and be the same. */
+export interface JoinAsk {
+  readonly nodeId: NodeId
+  /** Of the manager that it becomes if its token says so. */
+  readonly managerKey: Uint8Array
+  readonly managerAddress: string
+  /** Without port; empty: as the connection shows it. */
+  readonly address: string
+  readonly availability: 'active' | 'pause' | 'drain'
+}
+
+export interface JoinGrant {
+  readonly role: CertificateRole
+  readonly certificate: Uint8Array
+  readonly managerCertificate: Uint8Array
+  readonly table: Uint8Array
+  readonly epoch: Epoch
+  /** Remarks for the administrator. */
+  readonly warnings: readonly string[]
+}
+
+/** The role that a token's secret gives, by the cluster of the moment. Throws in Swarm's words. */
+export function admitter(
+  cluster: () => Cluster | undefined,
+): (secret: string, host: string) => CertificateRole {
+  return (secret) => {
+    const { joinSecrets } = cluster() ?? {}
+    if (joinSecrets === undefined) {
+      throw new CodedError('unavailable', 'this node is no manager that could let anybody join')
+    }
+    if (isSameSecret(secret, joinSecrets.worker)) return 'worker'
+    if (isSameSecret(secret, joinSecrets.manager)) return 'manager'
+    const text = 'A valid join token is necessary to join this cluster'
+    throw new CodedError('invalid-argument', text)
+  }
+}
+
+/** What guests may ask of a manager. */
+export function guestHandlers(half: () => ManagerHalf, clock: Clock): PeerHandlers['guests'] {
+  return { join: (guest, body) => admit(half(), guest, { ask: readAsk(body), clock }) }
+}
+
+async function admit(
+  half: ManagerHalf,
+  guest: Guest,
+  { ask, clock }: { readonly ask: JoinAsk; readonly clock: Clock },
+): Promise<JoinGrant> {
+  const { nodeId: id, managerAddress, availability } = ask
+  const isManager = guest.role === 'manager'
+  const answer = await half.line.submit({
+    type: 'node.join',
+    id,
+    role: guest.role,
+    keys: { worker: guest.key, ...(isManager ? { manager: ask.managerKey } : {}) },
+    ...(isManager ? { managerAddress } : {}),
+    address: ask.address === '' ? guest.host : ask.address,
+    availability,
+  })
+  const { view, appliedIndex, raft } = half.machine
+  const cluster = view.cluster()
+  const table = tableOf(view, appliedIndex)
+  if (cluster === undefined || table === undefined) {
+    throw new CodedError('unavailable', 'this manager has not read the cluster state yet')
+  }
+  const certify = (role: CertificateRole, key: Uint8Array): Uint8Array =>
+    encodeCertificate(
+      {
+        ...{ clusterId: cluster.id, nodeId: id, role, key, generation: 1 },
+        tableIndex: appliedIndex,
+        issuedAtMs: clock.nowMs(),
+      },
+      cluster.key.privateKey,
+    )
+  return {
+    role: guest.role,
+    certificate: certify('worker', guest.key),
+    managerCertificate: isManager ? certify('manager', ask.managerKey) : new Uint8Array(0),
+    table: encodeTable(table, cluster.key.privateKey),
+    epoch: raft.epoch,
+    warnings: answer.warnings,
+  }
+}
+
+function readAsk(value: unknown): JoinAsk {
+  const fields = readFields(value, 'join')
+  return {
+    nodeId: readNodeId(fields, 'nodeId'),
+    managerKey: readBytes(fields, 'managerKey', keyBytes),
+    managerAddress: readText(fields, 'managerAddress', 300),
+    address: readText(fields, 'address', 256),
+    availability: readWord(fields, 'availability', ['active', 'pause', 'drain']),
+  }
+}
+
+/** Reads what a manager has granted. Throws bad-request. */
+export function readGrant(value: unknown): JoinGrant {
+  const fields = readFields(value, 'grant')
+  const warnings = fields['warnings']
+  return {
+    role: readWord(fields, 'role', ['worker', 'manager']),
+    certificate: readBytes(fields, 'certificate', { max: 1024 }),
+    managerCertificate: readBytes(fields, 'managerCertificate', { max: 1024 }),
+    table: readBytes(fields, 'table', { max: 8 * 1024 * 1024 }),
+    epoch: readEpoch(fields['epoch']),
+    warnings: Array.isArray(warnings) ? warnings.map(String) : [],
+  }
+}

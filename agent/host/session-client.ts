@@ -1,0 +1,271 @@
+// Session client: a node's end of its session. It holds one with some manager, its own first if it is
+// one itself, and moves to another at once when that one goes, or does not answer in time.
+//
+//   choose a manager --> open --> open, heartbeats --lost, moved, a gap--> choose again
+//        ^                |fails
+//        '--- pause <-----'
+
+import { CodedError } from '../../core/base/error.ts'
+import type { NodeId } from '../../core/base/id.ts'
+import type { Log } from '../../core/base/note.ts'
+import type { Assignments } from '../../core/dispatch/protocol.ts'
+import type { TaskReport } from '../../core/object/task.ts'
+import type { PeerHandlers } from '../../net/cluster/connection.ts'
+import type { Peers } from '../../net/cluster/peers.ts'
+import { readBytes, readCount, readFields, readText } from '../../net/wire/check.ts'
+import {
+  readAssign,
+  readWelcome,
+  type SessionAssign,
+  type SessionOpen,
+  type SessionWelcome,
+} from '../../net/wire/session-messages.ts'
+import type { Clock } from '../base/clock.ts'
+import type { LocalWorker, SessionRouter } from './session-router.ts'
+
+export interface SessionClientOptions {
+  readonly ownId: NodeId
+  readonly peers: Pick<Peers, 'send' | 'request' | 'peer'>
+  /** The managers, in any order. */
+  readonly managers: () => readonly NodeId[]
+  /** This node's own router while it is a manager. */
+  readonly router: () => SessionRouter | undefined
+  /** What to open with; undefined while it is not known yet. */
+  readonly say: () => Omit<SessionOpen, 'session'> | undefined
+  readonly onWelcome: (welcome: SessionWelcome) => void
+  readonly onAssign: (assignments: Assignments) => void
+  readonly onTable: (signed: Uint8Array) => void
+  /** `sinceMs`: when the last heartbeat left that was answered. */
+  readonly onReached: (isReached: boolean, sinceMs: number) => void
+  /** The cluster says that it does not know this node. */
+  readonly onExpelled: (error: CodedError) => void
+  readonly clock: Clock
+  readonly log: Log
+}
+
+export interface SessionClient extends LocalWorker {
+  readonly handlers: Pick<PeerHandlers, 'messages'>
+  /** Begins to look for a manager. */
+  readonly start: () => void
+  /** Drops reports while there is no session: the next one opens with all of them. */
+  readonly report: (reports: readonly TaskReport[]) => void
+  /** Something to say has changed: open again. */
+  readonly renew: () => void
+  /** Our gateway is gone, perhaps. */
+  readonly peerDown: (nodeId: NodeId) => void
+  /** Says good-bye for good. Throws what the managers say. */
+  readonly leave: () => Promise<void>
+  readonly isOpen: () => boolean
+  readonly close: () => void
+}
+
+interface Session {
+  readonly id: string
+  readonly gateway: NodeId
+  seq: number
+}
+
+const openTimeoutMs = 4_000
+const pauseMsMin = 50
+const pauseMsMax = 2_000
+const beatTimeoutMsMin = 1_500
+
+export function createSessionClient(options: SessionClientOptions): SessionClient {
+  const { ownId, peers, clock, log } = options
+  const closing = new AbortController()
+  let session: Session | undefined
+  let isOpen = false
+  let interrupt = new AbortController()
+  let failures = 0
+  let answeredAtMs = clock.nowMs()
+  /** The last gateway that failed, which is not tried first. */
+  let avoided: NodeId | undefined
+
+  const choose = (): NodeId | undefined => {
+    const managers = options.managers().filter((id) => id !== ownId)
+    const isOwn = options.router() !== undefined
+    const candidates = isOwn ? [ownId, ...managers] : managers
+    if (candidates.length === 0) return undefined
+    const fresh = candidates.filter((id) => id !== avoided)
+    const pool = fresh.length > 0 ? fresh : candidates
+    if (isOwn && pool.includes(ownId)) return ownId
+    const connected = pool.filter((id) => peers.peer(id) !== undefined)
+    const from = connected.length > 0 ? connected : pool
+    return from[(clock.randomBytes(1)[0] ?? 0) % from.length]
+  }
+  const ask = async (gateway: NodeId, said: SessionOpen): Promise<SessionWelcome> => {
+    const router = gateway === ownId ? options.router() : undefined
+    if (router !== undefined) return router.open(ownId, said)
+    return readWelcome(
+      await peers.request(gateway, 'session.open', said, { timeoutMs: openTimeoutMs }),
+    )
+  }
+  const beat = async (current: Session, timeoutMs: number): Promise<number> => {
+    const router = current.gateway === ownId ? options.router() : undefined
+    if (router !== undefined) return router.beat(ownId, current.id)
+    const body = { session: current.id }
+    const reply = await peers.request(current.gateway, 'session.beat', body, { timeoutMs })
+    return readCount(readFields(reply, 'reply'), 'seq')
+  }
+  /** True if the whole time has passed. */
+  const wait = async (ms: number): Promise<boolean> => {
+    const signal = AbortSignal.any([closing.signal, interrupt.signal])
+    if (signal.aborted) return false
+    return clock.sleep(ms, signal).then(
+      () => true,
+      () => false,
+    )
+  }
+  const disturb = (): void => {
+    const old = interrupt
+    interrupt = new AbortController()
+    old.abort()
+  }
+
+  const openOnce = async (gateway: NodeId): Promise<SessionWelcome | undefined> => {
+    const said = options.say()
+    if (said === undefined) return undefined
+    const id = Buffer.from(clock.randomBytes(8)).toString('hex')
+    session = { id, gateway, seq: 0 }
+    const sentAtMs = clock.nowMs()
+    const welcome = await ask(gateway, { session: id, ...said })
+    answeredAtMs = sentAtMs
+    return welcome
+  }
+  /** Beats until the session is no good any more. */
+  const hold = async (current: Session, heartbeatMs: number): Promise<void> => {
+    const timeoutMs = Math.max(beatTimeoutMsMin, heartbeatMs * 2)
+    let expected = 0
+    while (session === current) {
+      if (!(await wait(heartbeatMs === 0 ? 2 ** 30 : heartbeatMs)) || session !== current) return
+      const sentAtMs = clock.nowMs()
+      const before = current.seq
+      const seq = await beat(current, timeoutMs)
+      answeredAtMs = sentAtMs
+      // What was sent before the last beat and has not come by this one will not come.
+      if (before < expected) throw new CodedError('unavailable', 'assignments were lost on the way')
+      expected = seq
+    }
+  }
+  const lose = (gateway: NodeId, error: unknown): void => {
+    session = undefined
+    avoided = gateway
+    if (isOpen) {
+      isOpen = false
+      log('info', 'session.lost', { manager: gateway, reason: textOf(error) })
+      options.onReached(false, answeredAtMs)
+    }
+  }
+  const once = async (): Promise<void> => {
+    const gateway = choose()
+    if (gateway === undefined || options.say() === undefined) {
+      await wait(pauseMsMax)
+      return
+    }
+    let current: Session | undefined
+    try {
+      const opening = openOnce(gateway)
+      current = session
+      const welcome = await opening
+      if (welcome === undefined || current === undefined || session !== current) return
+      failures = 0
+      avoided = undefined
+      options.onWelcome(welcome)
+      if (!isOpen) {
+        isOpen = true
+        log('info', 'session.open', { manager: gateway })
+        options.onReached(true, answeredAtMs)
+      }
+      await hold(current, welcome.heartbeatMs)
+    } catch (error) {
+      if (closing.signal.aborted) return
+      if (!(error instanceof CodedError)) throw error
+      // It was given up meanwhile: what became of it says nothing of the next one.
+      if (session !== current) return
+      if (error.detail['isExpelled'] === true) options.onExpelled(error)
+      if (failures === 0 && !isOpen) {
+        log('info', 'session.refused', { manager: gateway, reason: error.message })
+      }
+      lose(gateway, error)
+      failures++
+      const most = Math.min(pauseMsMax, pauseMsMin * 2 ** Math.min(failures - 1, 10))
+      const jitter = 0.5 + ((clock.randomBytes(1)[0] ?? 0) / 255) * 0.5
+      await wait(most * jitter)
+    }
+  }
+  const run = async (): Promise<void> => {
+    while (!closing.signal.aborted) await once()
+  }
+  const assign = (message: SessionAssign): void => {
+    if (session?.id !== message.session) return
+    if (message.seq !== session.seq + 1) {
+      log('warn', 'session.gap', { expected: session.seq + 1, came: message.seq })
+      session = undefined
+      disturb()
+      return
+    }
+    session.seq = message.seq
+    options.onAssign(message.assignments)
+  }
+  const moved = (): void => {
+    avoided = undefined
+    failures = 0
+    session = undefined
+    disturb()
+  }
+  return {
+    start: () => void run(),
+    assign,
+    moved,
+    renew: moved,
+    report: (reports) => {
+      if (session === undefined) return
+      const router = session.gateway === ownId ? options.router() : undefined
+      if (router !== undefined) router.report(ownId, session.id, reports)
+      else peers.send(session.gateway, 'session.report', { session: session.id, reports })
+    },
+    peerDown: (nodeId) => {
+      if (session?.gateway !== nodeId) return
+      lose(nodeId, 'its connection has ended')
+      disturb()
+    },
+    leave: async () => {
+      const gateway = session?.gateway ?? choose()
+      // Who has said good-bye does not open again.
+      session = undefined
+      closing.abort()
+      if (gateway === undefined) throw new CodedError('unavailable', 'no manager is known')
+      const router = gateway === ownId ? options.router() : undefined
+      if (router !== undefined) await router.leave(ownId)
+      else await peers.request(gateway, 'session.leave', {}, { timeoutMs: openTimeoutMs })
+    },
+    isOpen: () => isOpen,
+    close: () => closing.abort(),
+    handlers: {
+      messages: {
+        'session.assign': {
+          from: ['manager', 'newcomer'],
+          handle: (peer, body) => {
+            if (session?.gateway === peer.nodeId) assign(readAssign(body))
+          },
+        },
+        'session.moved': {
+          from: ['manager', 'newcomer'],
+          handle: (peer, body) => {
+            const id = readText(readFields(body, 'moved'), 'session', 64)
+            if (session?.gateway === peer.nodeId && session.id === id) moved()
+          },
+        },
+        'session.table': {
+          from: ['manager', 'newcomer'],
+          handle: (_peer, body) =>
+            options.onTable(readBytes(readFields(body, 'table'), 'table', { max: 8 * 2 ** 20 })),
+        },
+      },
+    },
+  }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,278 @@
+// Session router: a manager's end of the sessions. Each node has one session, with any manager; that
+// manager is its gateway. The leader's machine wants to hear of all of them:
+//
+//   node --session--> gateway --relay--> leader      (gateway and leader may be the same manager,
+//                                                     and the node its own gateway)
+//
+//   attached   on the gateway: the sessions that stand with us
+//   routes     on the leader: through which gateway each node is reached
+//
+// Both are forgotten when leadership changes; the gateway tells its nodes, and they open again.
+
+import { CodedError } from '../../core/base/error.ts'
+import type { NodeId } from '../../core/base/id.ts'
+import type { Log } from '../../core/base/note.ts'
+import type { Assignments } from '../../core/dispatch/protocol.ts'
+import type { ManagerEvent } from '../../core/machine/manager.ts'
+import type { TaskReport } from '../../core/object/task.ts'
+import type { PeerHandlers } from '../../net/cluster/connection.ts'
+import type { Peers } from '../../net/cluster/peers.ts'
+import type { PeerRole } from '../../net/secure/handshake.ts'
+import { readCount, readFields, readText } from '../../net/wire/check.ts'
+import {
+  readAssign,
+  readNodeId,
+  readReports,
+  readSessionOpen,
+  type SessionAssign,
+  type SessionOpen,
+  type SessionWelcome,
+} from '../../net/wire/session-messages.ts'
+
+/** Who leads, as this manager knows it. */
+export type Leader =
+  | { readonly type: 'none' }
+  | { readonly type: 'self' }
+  | { readonly type: 'other'; readonly nodeId: NodeId }
+
+/** The worker of this very process. */
+export interface LocalWorker {
+  readonly assign: (message: SessionAssign) => void
+  /** The leader has changed. */
+  readonly moved: () => void
+}
+
+export interface SessionRouterOptions {
+  readonly ownId: NodeId
+  readonly peers: Pick<Peers, 'send' | 'request'>
+  readonly leader: () => Leader
+  /** True if the leader's log, which is here then, knows the node. */
+  readonly isKnown: (nodeId: NodeId) => boolean
+  /** Hands an event to the manager machine. */
+  readonly dispatch: (event: ManagerEvent) => void
+  readonly nowMs: () => number
+  /** How often nodes are to send a heartbeat. */
+  readonly heartbeatMs: () => number
+  /** What this manager tells a node besides. */
+  readonly welcome: (nodeId: NodeId, open: SessionOpen) => Omit<SessionWelcome, 'heartbeatMs'>
+  /** Resolves when the table of this manager knows the node. Throws permission-denied. */
+  readonly awaitMember: (nodeId: NodeId) => Promise<void>
+  readonly local: LocalWorker
+  readonly log: Log
+}
+
+export interface SessionRouter {
+  readonly handlers: Pick<PeerHandlers, 'messages' | 'requests'>
+  /** The same for the worker of this process. Throws no-leader, unavailable. */
+  readonly open: (nodeId: NodeId, open: SessionOpen) => Promise<SessionWelcome>
+  readonly beat: (nodeId: NodeId, session: string) => Promise<number>
+  readonly report: (nodeId: NodeId, session: string, reports: readonly TaskReport[]) => void
+  readonly leave: (nodeId: NodeId) => Promise<void>
+  /** The machine's word for a node. */
+  readonly assign: (nodeId: NodeId, assignments: Assignments) => void
+  /** Another leader, or none: sessions are to be opened again. */
+  readonly leaderChanged: () => void
+  /** Sends a message to every node whose session stands with us. */
+  readonly tellAttached: (kind: string, body: unknown) => void
+  /** No connection to the node is left; its session may come back elsewhere. */
+  readonly detach: (nodeId: NodeId) => void
+}
+
+interface Route {
+  readonly via: NodeId
+  readonly session: string
+  seq: number
+}
+
+const relayTimeoutMs = 3_000
+const members: readonly PeerRole[] = ['manager', 'worker']
+/** Also those who have just joined, and are not in our table yet. */
+const anybody: readonly PeerRole[] = ['manager', 'worker', 'newcomer']
+
+export function createSessionRouter(options: SessionRouterOptions): SessionRouter {
+  const { ownId, peers, leader, dispatch, nowMs } = options
+  const attached = new Map<NodeId, string>()
+  const routes = new Map<NodeId, Route>()
+
+  /** On the leader: the session is the node's one from now on. */
+  const accept = (nodeId: NodeId, via: NodeId, open: SessionOpen): number => {
+    if (!options.isKnown(nodeId)) {
+      const text = `node ${nodeId} is not a member of this cluster`
+      throw new CodedError('not-found', text, { detail: { isExpelled: true } })
+    }
+    const isLocal = nodeId === ownId
+    routes.set(nodeId, { via, session: open.session, seq: 0 })
+    const { incarnation, description, address, reports, manager } = open
+    dispatch({
+      ...{ type: 'sessionOpened', nowMs: nowMs(), nodeId, incarnation, isLocal },
+      ...{ description, address, reports },
+      ...(manager === undefined ? {} : { manager }),
+    })
+    return isLocal ? 0 : options.heartbeatMs()
+  }
+  const routeOf = (nodeId: NodeId, session: string): Route => {
+    const route = routes.get(nodeId)
+    if (route?.session === session) return route
+    throw new CodedError('conflict', `node ${nodeId} has no such session with this manager`)
+  }
+  const hear = (nodeId: NodeId, session: string): number => {
+    const { seq } = routeOf(nodeId, session)
+    dispatch({ type: 'heard', nowMs: nowMs(), nodeId })
+    return seq
+  }
+  /** A report of a session that is over says nothing: the next one opens with all of them. */
+  const take = (nodeId: NodeId, session: string, reports: readonly TaskReport[]): void => {
+    if (routes.get(nodeId)?.session !== session) return
+    dispatch({ type: 'reported', nowMs: nowMs(), nodeId, reports })
+  }
+  const end = (nodeId: NodeId): void => {
+    routes.delete(nodeId)
+    dispatch({ type: 'sessionClosed', nowMs: nowMs(), nodeId, isLeaving: true })
+  }
+  const relay = (to: NodeId, kind: string, body: unknown): Promise<unknown> =>
+    peers.request(to, kind, body, { timeoutMs: relayTimeoutMs })
+  /** Sends it to the leader, or does it here if that is us. */
+  const atLeader = async <T>(here: () => T, there: (to: NodeId) => Promise<T>): Promise<T> => {
+    const who = leader()
+    if (who.type === 'self') return here()
+    if (who.type === 'other') return there(who.nodeId)
+    throw new CodedError('no-leader', 'no manager leads at present')
+  }
+  const deliver = (nodeId: NodeId, message: SessionAssign): void => {
+    if (nodeId === ownId) options.local.assign(message)
+    else if (attached.get(nodeId) === message.session) {
+      peers.send(nodeId, 'session.assign', message)
+    }
+  }
+
+  const open = async (nodeId: NodeId, said: SessionOpen): Promise<SessionWelcome> => {
+    await options.awaitMember(nodeId)
+    // Before the leader hears of it: what it sends comes through here at once.
+    attached.set(nodeId, said.session)
+    const heartbeatMs = await atLeader(
+      () => accept(nodeId, ownId, said),
+      async (to) => {
+        const reply = readFields(await relay(to, 'relay.open', { nodeId, ...said }), 'reply')
+        return readCount(reply, 'heartbeatMs')
+      },
+    )
+    return { heartbeatMs, ...options.welcome(nodeId, said) }
+  }
+  const beat = (nodeId: NodeId, session: string): Promise<number> =>
+    atLeader(
+      () => hear(nodeId, session),
+      async (to) => {
+        const reply = await relay(to, 'relay.beat', { nodeId, session })
+        return readCount(readFields(reply, 'reply'), 'seq')
+      },
+    )
+  const report = (nodeId: NodeId, session: string, reports: readonly TaskReport[]): void => {
+    const who = leader()
+    if (who.type === 'self') take(nodeId, session, reports)
+    else if (who.type === 'other') {
+      peers.send(who.nodeId, 'relay.report', { nodeId, session, reports })
+    }
+  }
+  const leave = (nodeId: NodeId): Promise<void> =>
+    atLeader(
+      () => end(nodeId),
+      async (to) => void (await relay(to, 'relay.leave', { nodeId })),
+    )
+  const needsLeader = (): void => {
+    if (leader().type !== 'self') {
+      throw new CodedError('no-leader', 'this manager does not lead')
+    }
+  }
+
+  return {
+    open,
+    beat,
+    report,
+    leave,
+    assign: (nodeId, assignments) => {
+      const route = routes.get(nodeId)
+      if (route === undefined) return
+      route.seq++
+      const message = { session: route.session, seq: route.seq, assignments }
+      if (route.via === ownId) deliver(nodeId, message)
+      else peers.send(route.via, 'relay.assign', { nodeId, ...message })
+    },
+    leaderChanged: () => {
+      routes.clear()
+      for (const [nodeId, session] of attached) {
+        if (nodeId === ownId) options.local.moved()
+        else peers.send(nodeId, 'session.moved', { session })
+      }
+    },
+    tellAttached: (kind, body) => {
+      for (const nodeId of attached.keys()) {
+        if (nodeId !== ownId) peers.send(nodeId, kind, body, { replaces: kind })
+      }
+    },
+    detach: (nodeId) => attached.delete(nodeId),
+    handlers: {
+      requests: {
+        'session.open': {
+          from: anybody,
+          handle: (peer, body) => open(peer.nodeId, readSessionOpen(body)),
+        },
+        'session.beat': {
+          from: members,
+          handle: async (peer, body) => {
+            const session = readText(readFields(body, 'beat'), 'session', 64)
+            return { seq: await beat(peer.nodeId, session) }
+          },
+        },
+        'session.leave': { from: members, handle: (peer) => leave(peer.nodeId) },
+        'relay.open': {
+          from: ['manager'],
+          handle: async (peer, body) => {
+            needsLeader()
+            const nodeId = readNodeId(readFields(body, 'relay'), 'nodeId')
+            return { heartbeatMs: accept(nodeId, peer.nodeId, readSessionOpen(body)) }
+          },
+        },
+        'relay.beat': {
+          from: ['manager'],
+          handle: async (_peer, body) => {
+            needsLeader()
+            const fields = readFields(body, 'relay')
+            return { seq: hear(readNodeId(fields, 'nodeId'), readText(fields, 'session', 64)) }
+          },
+        },
+        'relay.leave': {
+          from: ['manager'],
+          handle: async (_peer, body) => {
+            needsLeader()
+            end(readNodeId(readFields(body, 'relay'), 'nodeId'))
+          },
+        },
+      },
+      messages: {
+        'session.report': {
+          from: members,
+          handle: (peer, body) => {
+            const fields = readFields(body, 'report')
+            report(peer.nodeId, readText(fields, 'session', 64), readReports(fields))
+          },
+        },
+        'relay.report': {
+          from: ['manager'],
+          handle: (_peer, body) => {
+            needsLeader()
+            const fields = readFields(body, 'relay')
+            const nodeId = readNodeId(fields, 'nodeId')
+            take(nodeId, readText(fields, 'session', 64), readReports(fields))
+          },
+        },
+        'relay.assign': {
+          from: ['manager'],
+          handle: (_peer, body) => {
+            const nodeId = readNodeId(readFields(body, 'relay'), 'nodeId')
+            deliver(nodeId, readAssign(body))
+          },
+        },
+      },
+    },
+  }
+}
