@@ -157,7 +157,7 @@ export function drawPlan(seed: number): Plan {
   if (dice.chance(0.15)) {
     return { ...plan, faults: [...plan.faults, ...drawRewinding(dice, plan)] }
   }
-  if (!dice.chance(0.3)) return plan
+  if (!dice.chance(0.3)) return dice.chance(0.05) ? oldTerm(plan) : plan
   return dice.of([leapfrog, voteTwice, staleLeader, regrouping, quarrel])(dice, plan)
 }
 
@@ -305,6 +305,33 @@ function quarrel(dice: Dice, plan: Plan): Plan {
   })
   const timing = { electionTicks: 20, heartbeatTicks: 3, syncMsMax: dice.of([0.5, 5]) }
   return { ...calm(plan), ...timing, clients: 3, patienceMs: 150, size: 4, faults }
+}
+
+/**
+ * Two are left: one has the longer log and an older term, the other campaigned where nobody heard
+ * it. The first must learn the term of the second, or neither ever leads.
+ */
+function oldTerm(plan: Plan): Plan {
+  const faults: Fault[] = []
+  const atMs = plan.healAtMs - 3000
+  const strike = (action: Action): void => {
+    faults.push({ atMs, after: undefined, action })
+  }
+  strike({ do: 'burst', who: 'leader', count: 3 })
+  strike({ do: 'cut', who: 'leader', way: 'both', ms: 3000 })
+  for (const nth of [2, 3]) {
+    const after = { event: 'raft.campaign', nth, delayMs: 0 }
+    const alone: Action = { do: 'cut', who: 'self', way: 'both', ms: 3000 }
+    faults.push({ atMs: undefined, after, action: alone })
+    faults.push({
+      atMs: undefined,
+      after,
+      action: { do: 'crash', who: 2, downMs: 10_000, kept: 1 },
+    })
+  }
+  const timing = { electionTicks: 50, heartbeatTicks: 10 }
+  const lasting = { who: 2, way: 'both' } as const
+  return { ...calm(plan), ...timing, size: 3, faults, lasting, isRecovered: false }
 }
 
 /** A backup of one member, and attempts to put it back until one finds that it may. */
