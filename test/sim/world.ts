@@ -334,6 +334,8 @@ function lookBehindAppend(
   if (raft.termAt(last) !== (entries.at(-1)?.term ?? prevTerm)) return
   const leader = world.nodes[world.numberOf.get(from) ?? -1]?.raft
   if (leader?.role !== 'leader' || leader.term !== term) return
+  // A letter of another epoch is refused, whatever its number.
+  if (leader.epoch.id !== raft.epoch.id) return
   // What the leader has compacted was committed, and is not told apart here.
   if (raft.lastIndex < leader.firstIndex) return
   if (leader.termAt(raft.lastIndex) === raft.termAt(raft.lastIndex)) return
