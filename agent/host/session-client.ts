@@ -37,8 +37,11 @@ export interface SessionClientOptions {
   readonly onTable: (signed: Uint8Array) => void
   /** `sinceMs`: when the last heartbeat left that was answered. */
   readonly onReached: (isReached: boolean, sinceMs: number) => void
-  /** The cluster says that it does not know this node. */
-  readonly onExpelled: (error: CodedError) => void
+  /**
+   * A manager does not take this node for what it says it is. `isFinal`: the leader has said so, or
+   * it was told that this node runs twice.
+   */
+  readonly onRefused: (manager: NodeId, error: CodedError, isFinal: boolean) => void
   readonly clock: Clock
   readonly log: Log
 }
@@ -178,7 +181,10 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
     } catch (error) {
       if (closing.signal.aborted) return
       if (!(error instanceof CodedError)) throw error
-      if (error.detail['isExpelled'] === true) options.onExpelled(error)
+      const refusal = refusalIn(error)
+      if (refusal !== undefined) {
+        options.onRefused(gateway, refusal, refusal.detail['isExpelled'] === true)
+      }
       if (failures === 0 && !isOpen) {
         log('info', 'session.refused', { manager: gateway, reason: error.message })
       }
@@ -260,6 +266,14 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
       },
     },
   }
+}
+
+/** The word of a manager that this node is not, or no longer, what it says; also behind a failed dial. */
+function refusalIn(error: CodedError): CodedError | undefined {
+  for (let each: unknown = error; each instanceof CodedError; each = each.cause) {
+    if (each.code === 'not-a-member' || each.detail['isExpelled'] === true) return each
+  }
+  return undefined
 }
 
 function textOf(error: unknown): string {

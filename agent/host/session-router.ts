@@ -53,6 +53,8 @@ export interface SessionRouterOptions {
   readonly nowMs: () => number
   /** How often nodes are to send a heartbeat. */
   readonly heartbeatMs: () => number
+  /** Throws if this manager and the node are not of one line of descent. */
+  readonly checkEpoch: (nodeId: NodeId, open: SessionOpen) => void
   /** What this manager tells a node besides. */
   readonly welcome: (nodeId: NodeId, open: SessionOpen) => Omit<SessionWelcome, 'heartbeatMs'>
   /** Resolves when the table of this manager knows the node. Throws permission-denied. */
@@ -81,8 +83,14 @@ export interface SessionRouter {
 interface Route {
   readonly via: NodeId
   readonly session: string
+  /** The start of its agent that has the session, and those that had it before. */
+  readonly incarnation: string
+  readonly earlier: readonly string[]
   seq: number
 }
+
+/** Earlier starts of a node's agent that are remembered. */
+const earlierMax = 8
 
 const relayTimeoutMs = 3_000
 const members: readonly PeerRole[] = ['manager', 'worker']
@@ -101,7 +109,9 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
       throw new CodedError('not-found', text, { detail: { isExpelled: true } })
     }
     const isLocal = nodeId === ownId
-    routes.set(nodeId, { via, session: open.session, seq: 0 })
+    const { session, incarnation: start } = open
+    const earlier = earlierStarts(routes.get(nodeId), nodeId, start)
+    routes.set(nodeId, { via, session, incarnation: start, earlier, seq: 0 })
     const { incarnation, description, address, reports, manager } = open
     dispatch({
       ...{ type: 'sessionOpened', nowMs: nowMs(), nodeId, incarnation, isLocal },
@@ -147,6 +157,7 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
 
   const open = async (nodeId: NodeId, said: SessionOpen): Promise<SessionWelcome> => {
     await options.awaitMember(nodeId)
+    options.checkEpoch(nodeId, said)
     // Before the leader hears of it: what it sends comes through here at once.
     attached.set(nodeId, said.session)
     const heartbeatMs = await atLeader(
@@ -275,4 +286,21 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
       },
     },
   }
+}
+
+/**
+ * The starts of this node's agent before this one. Throws permission-denied for one of them: a later
+ * one has taken its place, so two agents run with one state folder.
+ */
+function earlierStarts(
+  route: Route | undefined,
+  nodeId: NodeId,
+  incarnation: string,
+): readonly string[] {
+  if (route === undefined) return []
+  const { earlier, incarnation: current } = route
+  if (current === incarnation) return earlier
+  if (!earlier.includes(incarnation)) return [...earlier, current].slice(-earlierMax)
+  const text = `node ${nodeId} runs twice: a later start of its agent holds the session; if its state folder was copied, remove one of the two and let it join afresh`
+  throw new CodedError('permission-denied', text, { detail: { isExpelled: true } })
 }

@@ -2,7 +2,12 @@
 // it has seen, from its own log or from a manager's word, and tells when that changes.
 
 import type { NodeId } from '../../core/base/id.ts'
-import { type MemberRow, type MemberTable, roleInTable } from '../../core/dispatch/table.ts'
+import {
+  isNewerTable,
+  type MemberRow,
+  type MemberTable,
+  roleInTable,
+} from '../../core/dispatch/table.ts'
 import type { TrustPolicy } from '../../net/secure/handshake.ts'
 import { decodeTable } from '../../net/secure/signed-table.ts'
 
@@ -38,7 +43,7 @@ export function createTrust(clusterKeys: () => readonly Uint8Array[]): Trust {
     managers: () => [...rows.values()].filter((row) => row.role === 'manager'),
     take: (signed) => {
       const table = decodeTable(signed, clusterKeys())
-      if (current !== undefined && table.index <= current.table.index) return false
+      if (current !== undefined && !isNewerTable(table, current.table)) return false
       current = { table, signed }
       rows = new Map(table.rows.map((row) => [row.id, row]))
       for (const listener of listeners) listener()

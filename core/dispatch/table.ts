@@ -18,7 +18,9 @@ export interface MemberRow {
 
 export interface MemberTable {
   readonly clusterId: ClusterId
-  /** Index of the log that it was read at: a higher one is newer. */
+  /** Counter of the epoch; absent: 1. */
+  readonly epoch?: number
+  /** Index of the log that it was read at: within an epoch a higher one is newer. */
   readonly index: number
   readonly rows: readonly MemberRow[]
 }
@@ -40,7 +42,15 @@ export function tableOf(view: View, index: number): MemberTable | undefined {
     ...{ id, role: spec.role, keys, generation },
     ...(managerAddress === undefined ? {} : { managerAddress }),
   }))
-  return { clusterId: cluster.id, index, rows }
+  const { epoch } = cluster
+  const common = { clusterId: cluster.id, index, rows }
+  return epoch === undefined ? common : { ...common, epoch: epoch.counter }
+}
+
+/** True if the table tells newer things than the other one. */
+export function isNewerTable(table: MemberTable, other: MemberTable): boolean {
+  const [epoch, otherEpoch] = [table.epoch ?? 1, other.epoch ?? 1]
+  return epoch === otherEpoch ? table.index > other.index : epoch > otherEpoch
 }
 
 /**

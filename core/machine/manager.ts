@@ -30,6 +30,7 @@ import type { ClusterObject } from '../object/object.ts'
 import type { TaskReport } from '../object/task.ts'
 import type {
   Entry,
+  Fate,
   Message,
   Outgoing,
   Raft,
@@ -124,6 +125,8 @@ export type ManagerEffect =
   /** Read this snapshot once the `save` before it is durable, then say `snapshotRead`. */
   | { readonly type: 'readSnapshot'; readonly snapshot: Snapshot }
   | { readonly type: 'role'; readonly role: RoleState }
+  /** Raft has stopped, or should be: this member has no place in the cluster any more. */
+  | { readonly type: 'fate'; readonly fate: Fate }
   | { readonly type: 'note'; readonly note: Note }
 
 /** What an entry of the log says: the time of its making and its changes. */
@@ -161,6 +164,9 @@ export class ManagerMachine {
   #judgeAtMs: number | undefined
   /** When to try the next change of Raft's membership again. */
   #membersAtMs: number | undefined
+  /** Raft's membership is left alone until the store has come so far. */
+  #membersFromIndex = 0
+  readonly #isRecoveryForced: boolean
   #readyAtIndex: number | undefined
   #isReady = false
   #snapshotIndex: number
@@ -180,9 +186,12 @@ export class ManagerMachine {
     readonly random: Random
     /** What the newest snapshot holds, and its index. */
     readonly snapshot?: { readonly index: number; readonly objects: readonly ClusterObject[] }
+    /** A new epoch may take nodes that have followed another one. */
+    readonly isRecoveryForced?: boolean
   }) {
     this.#raft = options.raft
     this.#random = options.random
+    this.#isRecoveryForced = options.isRecoveryForced ?? false
     this.#liveness = new Liveness({
       heartbeatMs: () =>
         (this.#store.committed.cluster() ?? { spec: defaultClusterSpec }).spec.dispatcher
@@ -356,7 +365,8 @@ export class ManagerMachine {
     const refusal = update.refused.find((each) => each.what === 'proposal')
     if (refusal !== undefined) {
       this.#follow({ ...update, refused: [] }, nowMs)
-      throw refusal.reason === 'not-leader'
+      const isLeaving = refusal.reason === 'not-leader' || refusal.reason === 'transferring'
+      throw isLeaving
         ? noLeader({ isUntried: true })
         : new CodedError(
             refusal.reason === 'disk-full' ? 'disk-full' : 'resource-exhausted',
@@ -418,6 +428,7 @@ export class ManagerMachine {
     for (const outgoing of update.send) this.#effects.push({ type: 'send', outgoing })
     this.#raftWakeTicks = update.wakeTicks
     if (update.role !== undefined) this.#changeRole(update.role)
+    if (update.fate !== undefined) this.#effects.push({ type: 'fate', fate: update.fate })
     if (update.restore !== undefined) {
       this.#restoring = update.restore
       this.#held = []
@@ -452,6 +463,12 @@ export class ManagerMachine {
     const applied = this.#store.restore(index, objects)
     this.#snapshotIndex = index
     this.#restoring = undefined
+    for (const [at, { requestId }] of this.#waiting) {
+      if (at > index) continue
+      // Done or not, the snapshot does not tell.
+      this.#waiting.delete(at)
+      this.#effects.push({ type: 'refuse', requestId, error: noLeader() })
+    }
     if (applied.length > 0) this.#effects.push({ type: 'applied', applied })
     const held = this.#held
     this.#held = []
@@ -468,26 +485,24 @@ export class ManagerMachine {
       return
     }
     this.#readyAtIndex = undefined
-    if (!this.#isReady && this.#waiting.size === 0 && this.#queued.length === 0) return
+    if (!this.#isReady && this.#queued.length === 0) return
     this.#isReady = false
     this.#store.dropProposed()
     this.#wakes.clear()
     this.#sessions.clear()
     this.#judgeAtMs = undefined
     this.#membersAtMs = undefined
-    for (const { requestId } of this.#waiting.values()) {
-      this.#effects.push({ type: 'refuse', requestId, error: noLeader() })
-    }
+    // What is in the log may yet be committed: who waits for it is answered when its index is.
     for (const { requestId } of this.#queued) {
       this.#effects.push({ type: 'refuse', requestId, error: noLeader({ isUntried: true }) })
     }
-    this.#waiting.clear()
     this.#queued.length = 0
   }
 
   #becomeReady(nowMs: number): void {
     this.#readyAtIndex = undefined
     this.#isReady = true
+    this.#considerRecovery(nowMs)
     const watched = this.#store.newest
       .all('node')
       .filter((node) => node.status.state === 'ready' || node.status.state === 'unknown')
@@ -502,6 +517,20 @@ export class ManagerMachine {
     for (const { requestId, command } of this.#queued.splice(0)) {
       this.#run(requestId, command, nowMs)
     }
+  }
+
+  /**
+   * The first thing in a new epoch: the others that were managers are none any more. It is read from
+   * the state, not told, so that a crash between the two does no harm.
+   */
+  #considerRecovery(nowMs: number): void {
+    const { id: memberId, epoch } = this.#raft
+    const cluster = this.#store.newest.cluster()
+    if (cluster === undefined || epoch.counter <= (cluster.epoch?.counter ?? 1)) return
+    const mark = { counter: epoch.counter, isForced: this.#isRecoveryForced }
+    this.#runOwn({ type: 'cluster.recover', epoch: mark, memberId }, nowMs)
+    this.#membersFromIndex = this.#raft.lastIndex
+    this.#note('warn', 'cluster.recovered', { epoch: epoch.counter, manager: memberId })
   }
 
   #apply(entries: readonly Entry[]): void {
@@ -531,7 +560,8 @@ export class ManagerMachine {
     this.#waiting.delete(entry.index)
     const { requestId, answer } = waiting
     if (waiting.term === entry.term) this.#effects.push({ type: 'answer', requestId, answer })
-    else this.#effects.push({ type: 'refuse', requestId, error: noLeader() })
+    // Another entry stands in its place: it was not done, and never will be.
+    else this.#effects.push({ type: 'refuse', requestId, error: noLeader({ isUntried: true }) })
   }
 
   #serveReads(): void {
@@ -595,6 +625,7 @@ export class ManagerMachine {
   #reconcileMembers(nowMs: number): void {
     if (this.#membersAtMs !== undefined && nowMs < this.#membersAtMs) return
     this.#membersAtMs = undefined
+    if (this.#store.appliedIndex < this.#membersFromIndex) return
     const { membership } = this.#raft
     const step = nextMemberStep(this.#store.committed, { membership, leaderId: this.#raft.id })
     if (step === undefined) return

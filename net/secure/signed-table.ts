@@ -49,8 +49,10 @@ export function decodeTable(bytes: Uint8Array, clusterKeys: readonly Uint8Array[
   }
   const table = readFields(decode(signed, limits), 'table')
   readCount(table, 'version', { min: formatVersion, max: formatVersion })
+  const epoch = readOptional(table, 'epoch', () => readCount(table, 'epoch'))
   return {
     clusterId: idOf(table, 'clusterId') as ClusterId,
+    ...(epoch === undefined ? {} : { epoch }),
     index: readCount(table, 'index'),
     rows: readList(table, 'rows', { max: membersMax, item: readRow }),
   }

@@ -41,6 +41,8 @@ export interface SessionOpen {
   /** Without port. */
   readonly address: string
   readonly reports: readonly TaskReport[]
+  /** The line of descent that the node has followed so far, if it knows one. */
+  readonly epoch?: Epoch
   /** Given by a node that is, or is to be, a manager. */
   readonly manager?: { readonly key: Uint8Array; readonly address: string }
 }
@@ -72,12 +74,14 @@ const itemsMax = 1_000
 export function readSessionOpen(value: unknown): SessionOpen {
   const fields = readFields(value, 'session.open')
   const manager = readOptional(fields, 'manager', () => readManager(fields['manager']))
+  const epoch = readOptional(fields, 'epoch', () => readEpoch(fields['epoch']))
   return {
     session: readText(fields, 'session', textMax),
     incarnation: readText(fields, 'incarnation', textMax),
     description: readDescription(fields['description']),
     address: readText(fields, 'address', textMax),
     reports: readReports(fields),
+    ...(epoch === undefined ? {} : { epoch }),
     ...(manager === undefined ? {} : { manager }),
   }
 }

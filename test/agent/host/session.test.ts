@@ -94,6 +94,7 @@ async function openStage(t: Test): Promise<Stage> {
       heartbeatMs: () => 50,
       welcome: () => ({ table: new Uint8Array(1), epoch }),
       awaitMember: async () => undefined,
+      checkEpoch: () => undefined,
       local: { assign: () => undefined, moved: () => undefined },
       log: () => undefined,
     })
@@ -135,7 +136,7 @@ async function openStage(t: Test): Promise<Stage> {
     onAssign: (assignments) => assigned.push(assignments),
     onTable: () => undefined,
     onReached: (isReached) => reached.push(isReached),
-    onExpelled: (error) => expelled.push(error.message),
+    onRefused: (_manager, error) => expelled.push(error.message),
     clock: systemClock,
     log: () => undefined,
   })
