@@ -147,8 +147,8 @@ t.test('a manager comes back with another address, and all learn it', async (t) 
   const [address, at] = ['10.99.0.77', '10.99.0.77:2377']
   await cluster.agent(moved).stop()
   const change = async (from: string, to: string): Promise<void> => {
-    await host.run(['ip', 'addr', 'add', `${to}/24`, 'dev', 'eth0'])
     await host.run(['ip', 'addr', 'del', `${from}/24`, 'dev', 'eth0'])
+    await host.run(['ip', 'addr', 'add', `${to}/24`, 'dev', 'eth0'])
   }
   await change(host.address, address)
   const [engine] = cluster.engines.slice(moved)
