@@ -9,7 +9,12 @@ import type { NodeId, TaskId } from '../core/base/id.ts'
 import type { Log } from '../core/base/note.ts'
 import type { Applied } from '../core/store/change.ts'
 import type { View } from '../core/store/view.ts'
-import { clusterDigest, formatJoinToken, joinAddressesMax } from '../net/secure/join-token.ts'
+import {
+  clusterDigest,
+  formatJoinToken,
+  joinAddressesMax,
+  makeJoinSecret,
+} from '../net/secure/join-token.ts'
 import { formatHostPort, type HostPort, parseHostPort } from './base/addresses.ts'
 import type { Clock } from './base/clock.ts'
 import type { DaemonConfig } from './base/config.ts'
@@ -32,7 +37,7 @@ import { createApiServer } from './http/server.ts'
 import { joinCluster, makeNewcomer, type Newcomer } from './join.ts'
 import { foundCluster, type Node, type NodeOptions, resumeNode } from './node.ts'
 import { realDisk } from './storage/disk.ts'
-import { formatUnlockKey, parseUnlockKey } from './storage/keystore.ts'
+import { formatUnlockKey, makeUnlockKey, parseUnlockKey } from './storage/keystore.ts'
 import { openStateFolder } from './storage/state-folder.ts'
 
 export interface Daemon {
@@ -107,13 +112,13 @@ class LocalBackend implements Backend {
   state(): LocalState {
     const { config } = this.#options
     const node = this.#node
-    const { host } = parseHostPort(config.advertiseAddress)
     const common = { agentVersion: version, runtime: 'docker' } as const
     if (node === undefined) {
       return {
         ...common,
         state: 'inactive',
-        nodeAddress: host,
+        // Not before it is asked for: the name of an interface is looked up among all of them.
+        nodeAddress: parseHostPort(config.advertiseAddress).host,
         isManager: false,
         remoteManagers: [],
       }
@@ -258,8 +263,12 @@ class LocalBackend implements Backend {
     return mergeLogs(executor, { tasks, nodeId: identity.nodeId, log, signal })
   }
 
-  secretBytes(count: number): Uint8Array {
-    return this.#options.clock.randomBytes(count)
+  makeJoinSecret(): string {
+    return makeJoinSecret()
+  }
+
+  makeUnlockKey(): Uint8Array {
+    return makeUnlockKey()
   }
 
   nowMs(): number {

@@ -165,10 +165,12 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
       await wait(pauseMsMax)
       return
     }
+    let current: Session | undefined
     try {
-      const welcome = await openOnce(gateway)
-      const current = session
-      if (welcome === undefined || current === undefined || current.gateway !== gateway) return
+      const opening = openOnce(gateway)
+      current = session
+      const welcome = await opening
+      if (welcome === undefined || current === undefined || session !== current) return
       failures = 0
       avoided = undefined
       options.onWelcome(welcome)
@@ -181,6 +183,8 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
     } catch (error) {
       if (closing.signal.aborted) return
       if (!(error instanceof CodedError)) throw error
+      // It was given up meanwhile: what became of it says nothing of the next one.
+      if (session !== current) return
       const refusal = refusalIn(error)
       if (refusal !== undefined) {
         options.onRefused(gateway, refusal, refusal.detail['isExpelled'] === true)

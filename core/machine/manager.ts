@@ -285,7 +285,7 @@ export class ManagerMachine {
         return
       case 'sessionClosed':
         this.#sessions.delete(event.nodeId)
-        if (event.isLeaving) this.#lose(event.nodeId, 'disconnected', 'node left', nowMs)
+        if (event.isLeaving) this.#markLeft(event.nodeId, nowMs)
         return
       case 'reported':
         this.#liveness.hear(event.nodeId, nowMs)
@@ -616,9 +616,10 @@ export class ManagerMachine {
     this.#judgeAtMs = this.#liveness.wakeAtMs(nowMs)
   }
 
-  #lose(nodeId: NodeId, state: 'down' | 'disconnected', message: string, nowMs: number): void {
+  /** It said good-bye: there is no grace to wait for. */
+  #markLeft(nodeId: NodeId, nowMs: number): void {
     this.#liveness.forget(nodeId)
-    this.#runOwn({ type: 'node.state', id: nodeId, state, message }, nowMs)
+    this.#runOwn({ type: 'node.state', id: nodeId, state: 'down', message: 'node left' }, nowMs)
   }
 
   /** Brings Raft's membership one step nearer to the nodes' roles. */
