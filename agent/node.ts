@@ -539,7 +539,7 @@ export class Node {
   }
 
   /** What a session opens with; undefined until the executor has answered. */
-  #say(): Omit<SessionOpen, 'session'> | undefined {
+  #say(): Omit<SessionOpen, 'session' | 'sentAtMs'> | undefined {
     const description = this.#description
     if (description === undefined) return undefined
     const { address, managerAddress } = this.#identity

@@ -31,7 +31,7 @@ export interface SessionClientOptions {
   /** This node's own router while it is a manager. */
   readonly router: () => SessionRouter | undefined
   /** What to open with; undefined while it is not known yet. */
-  readonly say: () => Omit<SessionOpen, 'session'> | undefined
+  readonly say: () => Omit<SessionOpen, 'session' | 'sentAtMs'> | undefined
   readonly onWelcome: (welcome: SessionWelcome) => void
   readonly onAssign: (assignments: Assignments) => void
   readonly onTable: (signed: Uint8Array) => void
@@ -131,7 +131,7 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
     const id = Buffer.from(clock.randomBytes(8)).toString('hex')
     session = { id, gateway, seq: 0 }
     const sentAtMs = clock.nowMs()
-    const welcome = await ask(gateway, { session: id, ...said })
+    const welcome = await ask(gateway, { session: id, sentAtMs, ...said })
     answeredAtMs = sentAtMs
     return welcome
   }
@@ -227,8 +227,9 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
     report: (reports) => {
       if (session === undefined) return
       const router = session.gateway === ownId ? options.router() : undefined
-      if (router !== undefined) router.report(ownId, session.id, reports)
-      else peers.send(session.gateway, 'session.report', { session: session.id, reports })
+      const said = { session: session.id, reports, sentAtMs: clock.nowMs() }
+      if (router !== undefined) router.report(ownId, said)
+      else peers.send(session.gateway, 'session.report', said)
     },
     peerDown: (nodeId) => {
       if (session?.gateway !== nodeId) return

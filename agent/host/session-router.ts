@@ -14,7 +14,6 @@ import type { NodeId } from '../../core/base/id.ts'
 import type { Log } from '../../core/base/note.ts'
 import type { Assignments } from '../../core/dispatch/protocol.ts'
 import type { ManagerEvent } from '../../core/machine/manager.ts'
-import type { TaskReport } from '../../core/object/task.ts'
 import type { PeerHandlers } from '../../net/cluster/connection.ts'
 import type { Peers } from '../../net/cluster/peers.ts'
 import type { PeerRole } from '../../net/secure/handshake.ts'
@@ -22,10 +21,11 @@ import { readCount, readFields, readText } from '../../net/wire/check.ts'
 import {
   readAssign,
   readNodeId,
-  readReports,
   readSessionOpen,
+  readSessionReport,
   type SessionAssign,
   type SessionOpen,
+  type SessionReport,
   type SessionWelcome,
 } from '../../net/wire/session-messages.ts'
 
@@ -68,7 +68,7 @@ export interface SessionRouter {
   /** The same for the worker of this process. Throws no-leader, unavailable. */
   readonly open: (nodeId: NodeId, open: SessionOpen) => Promise<SessionWelcome>
   readonly beat: (nodeId: NodeId, session: string) => Promise<number>
-  readonly report: (nodeId: NodeId, session: string, reports: readonly TaskReport[]) => void
+  readonly report: (nodeId: NodeId, report: SessionReport) => void
   readonly leave: (nodeId: NodeId) => Promise<void>
   /** The machine's word for a node. */
   readonly assign: (nodeId: NodeId, assignments: Assignments) => void
@@ -112,10 +112,10 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
     const { session, incarnation: start } = open
     const earlier = earlierStarts(routes.get(nodeId), nodeId, start)
     routes.set(nodeId, { via, session, incarnation: start, earlier, seq: 0 })
-    const { incarnation, description, address, reports, manager } = open
+    const { incarnation, description, address, reports, sentAtMs, manager } = open
     dispatch({
       ...{ type: 'sessionOpened', nowMs: nowMs(), nodeId, incarnation, isLocal },
-      ...{ description, address, reports },
+      ...{ description, address, reports, sentAtMs },
       ...(manager === undefined ? {} : { manager }),
     })
     return isLocal ? 0 : options.heartbeatMs()
@@ -131,9 +131,9 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
     return seq
   }
   /** A report of a session that is over says nothing: the next one opens with all of them. */
-  const take = (nodeId: NodeId, session: string, reports: readonly TaskReport[]): void => {
+  const take = (nodeId: NodeId, { session, reports, sentAtMs }: SessionReport): void => {
     if (routes.get(nodeId)?.session !== session) return
-    dispatch({ type: 'reported', nowMs: nowMs(), nodeId, reports })
+    dispatch({ type: 'reported', nowMs: nowMs(), nodeId, reports, sentAtMs })
   }
   const end = (nodeId: NodeId): void => {
     routes.delete(nodeId)
@@ -177,11 +177,11 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
         return readCount(readFields(reply, 'reply'), 'seq')
       },
     )
-  const report = (nodeId: NodeId, session: string, reports: readonly TaskReport[]): void => {
+  const report = (nodeId: NodeId, said: SessionReport): void => {
     const who = leader()
-    if (who.type === 'self') take(nodeId, session, reports)
+    if (who.type === 'self') take(nodeId, said)
     else if (who.type === 'other') {
-      peers.send(who.nodeId, 'relay.report', { nodeId, session, reports })
+      peers.send(who.nodeId, 'relay.report', { nodeId, ...said })
     }
   }
   const leave = (nodeId: NodeId): Promise<void> =>
@@ -263,17 +263,15 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
         'session.report': {
           from: members,
           handle: (peer, body) => {
-            const fields = readFields(body, 'report')
-            report(peer.nodeId, readText(fields, 'session', 64), readReports(fields))
+            report(peer.nodeId, readSessionReport(body))
           },
         },
         'relay.report': {
           from: ['manager'],
           handle: (_peer, body) => {
             needsLeader()
-            const fields = readFields(body, 'relay')
-            const nodeId = readNodeId(fields, 'nodeId')
-            take(nodeId, readText(fields, 'session', 64), readReports(fields))
+            const nodeId = readNodeId(readFields(body, 'relay'), 'nodeId')
+            take(nodeId, readSessionReport(body))
           },
         },
         'relay.assign': {

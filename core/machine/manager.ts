@@ -75,6 +75,8 @@ export type ManagerEvent =
       readonly address: string
       /** What its tasks are now: it may have a task that was given up for lost. */
       readonly reports: readonly TaskReport[]
+      /** When that was, by the node's own clock; absent for one that shares ours. */
+      readonly sentAtMs?: number
       readonly manager?: { readonly key: Uint8Array; readonly address: string }
     }
   /** A heartbeat, or anything else, came over the node's session. */
@@ -91,6 +93,7 @@ export type ManagerEvent =
       readonly nowMs: number
       readonly nodeId: NodeId
       readonly reports: readonly TaskReport[]
+      readonly sentAtMs?: number
     }
   | { readonly type: 'snapshotSaved'; readonly nowMs: number; readonly snapshot: Snapshot }
   /** This leader is about to stop: another one is to lead before it does. */
@@ -147,6 +150,8 @@ const queuedMax = 1_000
 const passesMax = 8
 /** How soon a refused change of membership is tried again. */
 const membersRetryMs = 200
+/** Clocks that differ by less are taken for one. */
+const skewMsMin = 2_000
 /** A follower that answered no heartbeat for so long is called unreachable. */
 const reachableTicks = 20
 
@@ -179,6 +184,9 @@ export class ManagerMachine {
   #raftWakeTicks: number | undefined
   /** Ticks that passed and that raft was not told of yet. */
   #elapsedTicks = 0
+  /** How far the cluster's time is ahead of this host's: it never goes back, whoever leads. */
+  #aheadMs = 0
+  #nowMs = 0
   #effects: ManagerEffect[] = []
 
   constructor(options: {
@@ -227,7 +235,7 @@ export class ManagerMachine {
     const times = [...this.#wakes.values()]
     if (this.#judgeAtMs !== undefined) times.push(this.#judgeAtMs)
     if (this.#membersAtMs !== undefined) times.push(this.#membersAtMs)
-    return times.length === 0 ? undefined : Math.min(...times)
+    return times.length === 0 ? undefined : Math.min(...times) - this.#aheadMs
   }
 
   /** After how many ticks raft wants to be woken; undefined: never. */
@@ -243,41 +251,51 @@ export class ManagerMachine {
   step(event: ManagerEvent, elapsedTicks = 0): readonly ManagerEffect[] {
     this.#effects = []
     this.#elapsedTicks += elapsedTicks
-    this.#take(event)
+    this.#setTime(event.nowMs + this.#aheadMs)
+    this.#take(this.#aheadMs === 0 ? event : { ...event, nowMs: this.#nowMs })
     if (this.#isReady) {
-      this.#judge(event.nowMs)
-      this.#runDue(event.nowMs)
-      this.#reconcileMembers(event.nowMs)
+      this.#judge(this.#nowMs)
+      this.#runDue(this.#nowMs)
+      this.#reconcileMembers(this.#nowMs)
     }
     const effects = this.#effects
     this.#effects = []
     return effects
   }
 
+  /** A clock that was put back is not followed. */
+  #setTime(nowMs: number): void {
+    if (nowMs < this.#nowMs) this.#aheadMs += this.#nowMs - nowMs
+    this.#nowMs = Math.max(nowMs, this.#nowMs)
+  }
+
+  /**
+   * What the objects say was by the clocks of other leaders: one that is years behind them would
+   * wait for years, so it goes on from the newest time that it finds.
+   */
+  #goOnFrom(newestMs: number): void {
+    if (newestMs <= this.#nowMs) return
+    this.#aheadMs += newestMs - this.#nowMs
+    this.#nowMs = newestMs
+  }
+
   #take(event: ManagerEvent): void {
     const { nowMs } = event
     switch (event.type) {
       case 'started':
-        return this.#follow(this.#stepRaft({ type: 'started' }), nowMs)
+        return this.#follow(this.#stepRaft({ type: 'started' }))
       case 'ticked':
-        return this.#follow(this.#stepRaft({ type: 'ticked', ticks: event.ticks }), nowMs)
+        return this.#follow(this.#stepRaft({ type: 'ticked', ticks: event.ticks }))
       case 'persisted':
-        return this.#follow(
-          this.#stepRaft({ type: 'persisted', operation: event.operation }),
-          nowMs,
-        )
+        return this.#follow(this.#stepRaft({ type: 'persisted', operation: event.operation }))
       case 'received':
         return this.#follow(
           this.#stepRaft({ type: 'received', from: event.from, message: event.message }),
-          nowMs,
         )
       case 'submitted':
         return this.#submit(event.requestId, event.command, nowMs)
       case 'readRequested':
-        return this.#follow(
-          this.#stepRaft({ type: 'readRequested', context: event.requestId }),
-          nowMs,
-        )
+        return this.#follow(this.#stepRaft({ type: 'readRequested', context: event.requestId }))
       case 'sessionOpened':
         return this.#openSession(event)
       case 'heard':
@@ -290,27 +308,24 @@ export class ManagerMachine {
       case 'reported':
         this.#liveness.hear(event.nodeId, nowMs)
         return this.#runOwn(
-          { type: 'tasks.report', nodeId: event.nodeId, reports: event.reports },
+          { type: 'tasks.report', nodeId: event.nodeId, reports: inOurTime(event, nowMs) },
           nowMs,
         )
       case 'snapshotSaved':
         this.#isSnapshotting = false
         this.#snapshotIndex = Math.max(this.#snapshotIndex, event.snapshot.index)
-        return this.#follow(
-          this.#stepRaft({ type: 'snapshotTaken', snapshot: event.snapshot }),
-          nowMs,
-        )
+        return this.#follow(this.#stepRaft({ type: 'snapshotTaken', snapshot: event.snapshot }))
       case 'transferRequested':
-        return this.#follow(this.#stepRaft({ type: 'transferRequested' }), nowMs)
+        return this.#follow(this.#stepRaft({ type: 'transferRequested' }))
       case 'snapshotFailed':
         this.#isSnapshotting = false
         this.#snapshotIndexMin = this.#store.appliedIndex + Math.ceil(this.#snapshotInterval / 10)
         return
       case 'snapshotRead':
-        return this.#restore(event.snapshotId, event.objects, nowMs)
+        return this.#restore(event.snapshotId, event.objects)
       case 'diskFull':
       case 'diskFreed':
-        return this.#follow(this.#stepRaft({ type: event.type }), nowMs)
+        return this.#follow(this.#stepRaft({ type: event.type }))
       default:
         return unreachable(event)
     }
@@ -364,7 +379,7 @@ export class ManagerMachine {
     })
     const refusal = update.refused.find((each) => each.what === 'proposal')
     if (refusal !== undefined) {
-      this.#follow({ ...update, refused: [] }, nowMs)
+      this.#follow({ ...update, refused: [] })
       const isLeaving = refusal.reason === 'not-leader' || refusal.reason === 'transferring'
       throw isLeaving
         ? noLeader({ isUntried: true })
@@ -376,7 +391,7 @@ export class ManagerMachine {
     assert(update.accepted[0]?.index === index, 'a proposal takes the next index')
     for (const id of dirtyServices(this.#store.newest, changes)) this.#wake(id, nowMs)
     this.#store.propose(index, changes)
-    this.#follow(update, nowMs)
+    this.#follow(update)
     return update.accepted[0]
   }
 
@@ -423,7 +438,7 @@ export class ManagerMachine {
   }
 
   /** Carries out what raft says. */
-  #follow(update: RaftUpdate, nowMs: number): void {
+  #follow(update: RaftUpdate): void {
     if (update.save !== undefined) this.#effects.push({ type: 'save', operation: update.save })
     for (const outgoing of update.send) this.#effects.push({ type: 'send', outgoing })
     this.#raftWakeTicks = update.wakeTicks
@@ -445,17 +460,17 @@ export class ManagerMachine {
       }
     }
     for (const note of update.notes) this.#effects.push({ type: 'note', note })
-    this.#considerReady(nowMs)
+    this.#considerReady()
   }
 
-  #considerReady(nowMs: number): void {
+  #considerReady(): void {
     if (this.#readyAtIndex !== undefined && this.#store.appliedIndex >= this.#readyAtIndex) {
-      this.#becomeReady(nowMs)
+      this.#becomeReady()
     }
   }
 
   /** The objects of a leader's snapshot take the place of all that was here. */
-  #restore(snapshotId: string, objects: readonly ClusterObject[], nowMs: number): void {
+  #restore(snapshotId: string, objects: readonly ClusterObject[]): void {
     // A newer snapshot came while this one was read.
     if (this.#restoring?.id !== snapshotId) return
     const { index } = this.#restoring
@@ -474,7 +489,7 @@ export class ManagerMachine {
     this.#held = []
     if (held.length > 0) this.#apply(held)
     this.#serveReads()
-    this.#considerReady(nowMs)
+    this.#considerReady()
   }
 
   #changeRole(role: RoleState): void {
@@ -499,9 +514,11 @@ export class ManagerMachine {
     this.#queued.length = 0
   }
 
-  #becomeReady(nowMs: number): void {
+  #becomeReady(): void {
     this.#readyAtIndex = undefined
     this.#isReady = true
+    this.#goOnFrom(this.#newestMs())
+    const nowMs = this.#nowMs
     this.#considerRecovery(nowMs)
     const watched = this.#store.newest
       .all('node')
@@ -517,6 +534,17 @@ export class ManagerMachine {
     for (const { requestId, command } of this.#queued.splice(0)) {
       this.#run(requestId, command, nowMs)
     }
+  }
+
+  /** The newest time that any object bears. */
+  #newestMs(): number {
+    let newestMs = 0
+    for (const kind of ['cluster', 'node', 'service', 'task', 'secret', 'config'] as const) {
+      for (const { updatedAtMs } of this.#store.newest.all(kind)) {
+        newestMs = Math.max(newestMs, updatedAtMs)
+      }
+    }
+    return newestMs
   }
 
   /**
@@ -599,7 +627,7 @@ export class ManagerMachine {
       nodeId,
       assignments: completeAssignments(this.#store.committed, nodeId),
     })
-    const { reports } = event
+    const reports = inOurTime(event, nowMs)
     if (reports.length > 0) this.#runOwn({ type: 'tasks.report', nodeId, reports }, nowMs)
     const command = { type: 'node.describe', id: nodeId, description, address } as const
     this.#runOwn(manager === undefined ? command : { ...command, manager }, nowMs)
@@ -635,7 +663,6 @@ export class ManagerMachine {
       step.type === 'transfer'
         ? this.#stepRaft({ type: 'transferRequested' })
         : this.#stepRaft({ type: 'membershipProposed', change: step.change }),
-      nowMs,
     )
   }
 
@@ -658,6 +685,21 @@ export class ManagerMachine {
   #note(level: Note['level'], event: string, fields: Note['fields']): void {
     this.#effects.push({ type: 'note', note: { level, event, fields } })
   }
+}
+
+/** The times of reports as the cluster's clock has them. A second of difference is none. */
+function inOurTime(
+  said: { readonly reports: readonly TaskReport[]; readonly sentAtMs?: number },
+  nowMs: number,
+): readonly TaskReport[] {
+  const { reports, sentAtMs } = said
+  const aheadMs = sentAtMs === undefined ? 0 : nowMs - sentAtMs
+  if (Math.abs(aheadMs) < skewMsMin) return reports
+  return reports.map(({ id, status }) => {
+    const { atMs, runningSinceMs } = status
+    const since = runningSinceMs === undefined ? {} : { runningSinceMs: runningSinceMs + aheadMs }
+    return { id, status: { ...status, atMs: atMs + aheadMs, ...since } }
+  })
 }
 
 /** In Swarm's words. `isUntried`: certainly nothing was done, and it may be tried again. */
