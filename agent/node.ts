@@ -10,7 +10,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { present } from '../core/base/assert.ts'
 import { equal } from '../core/base/equal.ts'
-import { CodedError } from '../core/base/error.ts'
+import { CodedError, hasCode } from '../core/base/error.ts'
 import { type ClusterId, makeId, type NodeId, type TaskId } from '../core/base/id.ts'
 import type { Log } from '../core/base/note.ts'
 import { seededRandom } from '../core/base/random.ts'
@@ -495,14 +495,28 @@ export class Node {
   async #resign(): Promise<void> {
     const half = this.#half
     if (half === undefined) return
+    for (let tries = 3; !(await this.#demoteSelf(half)) && tries > 0; tries--) {
+      await this.#options.clock.sleep(pollMs)
+    }
+    await this.#awaitRelease(half)
+  }
+
+  /** True if it is done, or needs not be; false if the node was changed meanwhile. */
+  async #demoteSelf(half: ManagerHalf): Promise<boolean> {
     const view = await half.line.read()
     const node = view.get('node', this.#identity.nodeId)
     const managers = [...view.all('node')].filter(({ spec }) => spec.role === 'manager')
-    if (node === undefined || managers.length < 2) return
+    if (node === undefined || node.spec.role === 'worker' || managers.length < 2) return true
     const { id, version, spec } = node
     const worker = { ...spec, role: 'worker' } as const
-    await half.line.submit({ type: 'node.update', id, version, spec: worker })
-    await this.#awaitRelease(half)
+    try {
+      await half.line.submit({ type: 'node.update', id, version, spec: worker })
+      return true
+    } catch (error) {
+      // The word that it leaves may still be on its way into the log.
+      if (hasCode(error, 'out-of-sequence')) return false
+      throw error
+    }
   }
 
   /** Waits, for a while, until raft has let this member go. */
@@ -570,7 +584,7 @@ export class Node {
     }
     this.trust.take(welcome.table)
     const { managerCertificate } = welcome
-    if (this.#isDoubted && this.trust.member(this.#identity.nodeId)?.role === 'manager') {
+    if (this.#isDoubted && this.#isStillManager()) {
       this.#isDoubted = false
       this.#reconnect()
     }
@@ -597,10 +611,12 @@ export class Node {
     this.peers.recheck()
     if (this.#isLeaving) return
     const row = this.trust.member(nodeId)
+    // Demoted, and perhaps promoted again while it was away: as another member.
+    const isOver = this.#identity.manager !== undefined && !this.#isStillManager()
     if (row === undefined) this.#expel(`node ${nodeId} was removed from the cluster`)
     else if (row.role === 'manager' && this.#ring === undefined) {
       this.#change(() => this.#makeRing())
-    } else if (row.role === 'worker' && this.#ring !== undefined && !this.isLocked) {
+    } else if ((row.role === 'worker' || isOver) && this.#ring !== undefined && !this.isLocked) {
       this.#change(() => this.#stepDown())
     }
   }
@@ -637,8 +653,8 @@ export class Node {
     this.#change(async () => {
       if (this.#half === undefined) return
       await this.#closeManager(this.#half)
-      if (this.trust.member(nodeId)?.role === 'worker') await this.#stepDown()
-      else this.#trouble = why
+      if (!this.#isStillManager()) await this.#stepDown()
+      else if (fate.type !== 'removed') this.#trouble = why
       this.#client.renew()
     })
   }
@@ -716,6 +732,13 @@ export class Node {
     for (const nodeId of new Set(ids)) this.peers.disconnect(nodeId)
     this.#followTable()
     this.#client.renew()
+  }
+
+  /** True if the table has this node as the manager that it is. */
+  #isStillManager(): boolean {
+    const { nodeId, manager } = this.#identity
+    const row = this.trust.member(nodeId)
+    return row?.role === 'manager' && memberIdOf(row) === manager?.memberId
   }
 
   #otherManagers(): readonly NodeId[] {

@@ -48,6 +48,8 @@ export type Command =
       /** Its id in Raft. */
       readonly memberId: string
     }
+  /** Raft has let this member of a node go; only the leader's machine asks. */
+  | { readonly type: 'node.retire'; readonly id: NodeId; readonly memberId: string }
   | {
       readonly type: 'node.update'
       readonly id: NodeId

@@ -51,14 +51,27 @@ export function updateNode(
   validateNode(command.spec)
   const isDemoted = node.spec.role === 'manager' && command.spec.role === 'worker'
   if (isDemoted) checkDemotion(draft, node, context)
-  draft.put<Node>({ ...(isDemoted ? demoted(node) : node), spec: command.spec })
+  draft.put<Node>({ ...node, spec: command.spec })
   return {
     id: node.id,
     warnings: command.spec.role === node.spec.role ? [] : managerWarnings(draft),
   }
 }
 
-/** Its key as a manager and its place in Raft are void; promoted again it gets new ones. */
+/** Raft has let a member go: the node is no manager any more, whatever it is to be next. */
+export function retireManager(
+  draft: Draft,
+  command: Extract<Command, { type: 'node.retire' }>,
+): CommandAnswer {
+  const node = nodeOf(draft, command.id)
+  if (node.memberId === command.memberId) draft.put<Node>(demoted(node))
+  return { id: node.id, warnings: [] }
+}
+
+/**
+ * Its key as a manager and its place in Raft are void; promoted again it gets new ones. Not before
+ * Raft has let it go: until then it must be heard, to hand over and to learn that it may stop.
+ */
 export function demoted(node: Node): Node {
   const { managerAddress: _address, memberId: _member, ...rest } = node
   return { ...rest, keys: { worker: node.keys.worker }, generation: node.generation + 1 }

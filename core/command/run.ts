@@ -5,7 +5,14 @@ import type { Draft } from '../store/draft.ts'
 import { initCluster, recoverCluster, updateCluster } from './cluster.ts'
 import type { Command, CommandAnswer, CommandType } from './command.ts'
 import type { CommandContext } from './context.ts'
-import { describeNode, joinNode, removeNode, setNodeState, updateNode } from './node.ts'
+import {
+  describeNode,
+  joinNode,
+  removeNode,
+  retireManager,
+  setNodeState,
+  updateNode,
+} from './node.ts'
 import {
   createConfig,
   createSecret,
@@ -30,6 +37,7 @@ const runners: { readonly [Type in CommandType]: Runner<Type> } = {
   'node.join': joinNode,
   'node.update': updateNode,
   'node.remove': removeNode,
+  'node.retire': retireManager,
   'node.describe': describeNode,
   'node.state': setNodeState,
   'service.create': createService,

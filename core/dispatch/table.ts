@@ -38,8 +38,9 @@ export interface Claim {
 export function tableOf(view: View, index: number): MemberTable | undefined {
   const cluster = view.cluster()
   if (cluster === undefined) return undefined
-  const rows = view.all('node').map(({ id, spec, keys, generation, managerAddress }) => ({
-    ...{ id, role: spec.role, keys, generation },
+  const rows = view.all('node').map(({ id, spec, keys, generation, memberId, managerAddress }) => ({
+    // One that is to be a worker is a manager until Raft has let it go.
+    ...{ id, role: memberId === undefined ? spec.role : 'manager', keys, generation },
     ...(managerAddress === undefined ? {} : { managerAddress }),
   }))
   const { epoch } = cluster

@@ -655,15 +655,20 @@ export class ManagerMachine {
     if (this.#membersAtMs !== undefined && nowMs < this.#membersAtMs) return
     this.#membersAtMs = undefined
     if (this.#store.appliedIndex < this.#membersFromIndex) return
-    const { membership } = this.#raft
-    const step = nextMemberStep(this.#store.committed, { membership, leaderId: this.#raft.id })
+    const { membership, committedMembership: committed, id: leaderId } = this.#raft
+    const step = nextMemberStep(this.#store.committed, { membership, committed, leaderId })
     if (step === undefined) return
     this.#membersAtMs = nowMs + membersRetryMs
-    this.#follow(
-      step.type === 'transfer'
-        ? this.#stepRaft({ type: 'transferRequested' })
-        : this.#stepRaft({ type: 'membershipProposed', change: step.change }),
-    )
+    switch (step.type) {
+      case 'retire':
+        return this.#runOwn({ type: 'node.retire', id: step.id, memberId: step.memberId }, nowMs)
+      case 'transfer':
+        return this.#follow(this.#stepRaft({ type: 'transferRequested' }))
+      case 'change':
+        return this.#follow(this.#stepRaft({ type: 'membershipProposed', change: step.change }))
+      default:
+        return unreachable(step)
+    }
   }
 
   /** True if enough managers are heard of for a quorum of what remains without this one. */

@@ -540,8 +540,8 @@ export function createPeers(options: PeersOptions): Peers {
         .request(call.kind, call.body, { timeoutMs: leftMs, signal: outer })
         .catch((error: unknown) => {
           // Done or not, nobody knows: whoever asks again must be recognized.
-          const isLost = connection.mux.loss !== undefined && error === connection.mux.loss
-          if (!isLost || !(error instanceof CodedError)) throw error
+          const isLost = connection.mux.loss !== undefined && error instanceof CodedError
+          if (!isLost) throw error
           throw new CodedError(error.code, error.message, { detail: { isLost }, cause: error })
         })
         .finally(() => void connection.mux.close(closeGraceMs))
