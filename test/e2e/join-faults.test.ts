@@ -84,13 +84,10 @@ t.test('a manager whose address cannot be reached, or is taken', async (t) => {
     const ended = await cluster.lab.host(1).run(['ss', '-ltn'])
     return ended.stdout.includes(':2377')
   })
-  t.match(
-    await refused(t, manager),
-    new RegExp(`cannot listen on ${own}:2377: the address is in use`),
-  )
+  t.match(await refused(t, manager), /cannot listen on \S+:2377: the address is in use/)
   const init = await spare.cli('init')
   t.equal(init.code, 1)
-  t.match(init.stderr, new RegExp(`cannot listen on ${own}:2377: the address is in use`))
+  t.match(init.stderr, /cannot listen on \S+:2377: the address is in use/)
   await taker.kill()
   t.same(
     (await cluster.nodes()).map(({ hostname }) => hostname),
@@ -141,7 +138,8 @@ t.test('nobody joins while there is no quorum, and hears why', async (t) => {
   t.match(ended.stderr, /The swarm does not have a leader/)
   t.ok(tookMs < 5_000 * slowness, `it took ${Math.round(tookMs)} ms`)
   await spare.start()
-  await cluster.awaitNodes((lines) => lines.every(({ status }) => status !== 'Down'))
+  await cluster.awaitNodes((all) => all.filter(({ status }) => status === 'Ready').length === 2)
+  // The leader had it in its log already, perhaps: the same node asks again.
   await cluster.must(2, 'join', manager)
   const lines = await cluster.awaitNodes(
     (all) => all.filter(({ manager: is }) => is === 'Reachable').length === 2,
