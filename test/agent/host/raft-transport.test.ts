@@ -200,6 +200,10 @@ t.test('a member whose disk was wiped comes back as another one of the same node
     spec: { ...node.spec, role: 'worker' },
   })
   await untilVoters(here, here)
+  // Once raft has let it go, its place is void: promoted again it gets another.
+  await waitFor({ what: 'retired member', timeoutMs: 20_000 }, () => {
+    return leader.machine.view.get('node', gone.id)?.memberId === undefined
+  })
   const memberId = `${gone.id}.2`
   const number = Number(gone.id)
   const back = await start({ number, start: 2, memberId })
