@@ -141,10 +141,10 @@ export function setNodeState(
   command: Extract<Command, { type: 'node.state' }>,
 ): CommandAnswer {
   const node = nodeOf(draft, command.id)
-  draft.put<Node>({
-    ...node,
-    status: { ...node.status, state: command.state, message: command.message },
-  })
+  const { downAtMs: _before, ...status } = node.status
+  const { state, message } = command
+  const since = state === 'down' ? { downAtMs: draft.nowMs } : {}
+  draft.put<Node>({ ...node, status: { ...status, state, message, ...since } })
   return { id: node.id, warnings: [] }
 }
 

@@ -25,9 +25,10 @@ import { Liveness } from '../dispatch/liveness.ts'
 import { nextMemberStep } from '../dispatch/members.ts'
 import type { Assignments } from '../dispatch/protocol.ts'
 import { defaultClusterSpec } from '../object/defaults.ts'
+import { isLeased } from '../object/lease.ts'
 import type { NodeDescription } from '../object/node.ts'
 import type { ClusterObject } from '../object/object.ts'
-import type { TaskReport } from '../object/task.ts'
+import { isEnded, type TaskReport } from '../object/task.ts'
 import type {
   Entry,
   Message,
@@ -499,8 +500,20 @@ export class ManagerMachine {
     for (const service of this.#store.newest.all('service')) this.#wake(service.id, nowMs)
     // Tasks whose service is gone are still to be reaped.
     for (const task of this.#store.newest.all('task')) this.#wake(task.serviceId, nowMs)
+    this.#restartLeases(nowMs)
     for (const { requestId, command } of this.#queued.splice(0)) {
       this.#run(requestId, command, nowMs)
+    }
+  }
+
+  /** By this leader's clock: another's may be years off. */
+  #restartLeases(nowMs: number): void {
+    for (const { id, status } of this.#store.newest.all('node')) {
+      if (status.state !== 'down') continue
+      const tasks = this.#store.newest.tasksOfNode(id)
+      if (!tasks.some((task) => isLeased(task) && !isEnded(task.status.state))) continue
+      const { message = '' } = status
+      this.#runOwn({ type: 'node.state', id, state: 'down', message }, nowMs)
     }
   }
 
@@ -621,6 +634,23 @@ export class ManagerMachine {
     if (id === this.#raft.id) return true
     const follower = this.#raft.followers.find((each) => each.id === id)
     return follower !== undefined && follower.heardTicksAgo <= reachableTicks
+  }
+
+  /**
+   * True if this leader has heard of a quorum so lately that there can be no other leader yet: what
+   * it grants until then is granted by the cluster.
+   */
+  get isQuorate(): boolean {
+    if (!this.#isReady) return false
+    const { id, membership, followers, electionTicksMin } = this.#raft
+    const voters = membership.members.filter((member) => member.isVoter)
+    const heard = voters.filter((voter) => {
+      const follower = followers.find((each) => each.id === voter.id)
+      return (
+        voter.id === id || (follower !== undefined && follower.heardTicksAgo < electionTicksMin)
+      )
+    })
+    return heard.length > voters.length / 2
   }
 
   #note(level: Note['level'], event: string, fields: Note['fields']): void {

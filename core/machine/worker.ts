@@ -8,6 +8,7 @@ import type { Note } from '../base/note.ts'
 import { decideRestart } from '../control/restart.ts'
 import { fileReferences } from '../dispatch/files.ts'
 import type { Assignments, FileId } from '../dispatch/protocol.ts'
+import { isLeased } from '../object/lease.ts'
 import type { PortProtocol } from '../object/service.ts'
 import type { TaskReport } from '../object/task.ts'
 import { isEnded, stateRank, type Task } from '../object/task.ts'
@@ -22,6 +23,7 @@ import {
   fence,
   type HealthFacts,
   healthChanged,
+  isRunning,
   isServing,
   newDriver,
   nextStep,
@@ -39,6 +41,10 @@ export type WorkerEvent =
   | { readonly type: 'sessionOpened'; readonly nowMs: number }
   /** No manager has been reached since then. */
   | { readonly type: 'sessionLost'; readonly nowMs: number }
+  /** What may run only on a lease may run again. */
+  | { readonly type: 'leaseRenewed'; readonly nowMs: number }
+  /** ... and must stop, for it may be started elsewhere soon. Before the first lease it is so. */
+  | { readonly type: 'leaseEnded'; readonly nowMs: number }
   | { readonly type: 'ticked'; readonly nowMs: number }
   | { readonly type: 'assigned'; readonly nowMs: number; readonly assignments: Assignments }
   /** The engine answers; these are its containers of ours. */
@@ -94,8 +100,6 @@ export interface IngressRow {
 
 /** A leader that fails is replaced sooner than this; until then what ends waits for it. */
 const aloneAfterMs = 5_000
-/** Label of a service: `stop` wants no copy to run where no manager is reached. */
-const onDisconnectLabel = 'skep.on-disconnect'
 
 export class WorkerMachine {
   readonly #drivers = new Map<TaskId, Driver>()
@@ -109,6 +113,7 @@ export class WorkerMachine {
   /** All that is known came from the disk: a manager may say otherwise any moment. */
   #isRestored = false
   #restartAtMs: number | undefined
+  #isLeaseOver = true
   /** False until a complete assignment has come: before that no container is a stray. */
   #isAssigned = false
   #found: ReadonlyMap<TaskId, ContainerFacts> = new Map()
@@ -128,6 +133,7 @@ export class WorkerMachine {
     const effects: WorkerEffect[] = []
     const before = new Map(this.#drivers)
     this.#take(event, effects)
+    if (this.#isLeaseOver) this.#fence()
     if (this.#isCutOff(event.nowMs)) this.#carryOnAlone(event.nowMs, effects)
     if (this.#isConnected) this.#advance(event.nowMs, effects)
     const reports = this.#changed(before)
@@ -147,10 +153,16 @@ export class WorkerMachine {
       case 'sessionOpened':
         this.#cutOffSinceMs = undefined
         this.#isRestored = false
-        for (const driver of this.#drivers.values()) this.#set({ ...driver, isFenced: false })
         return
       case 'sessionLost':
         this.#cutOffSinceMs ??= event.nowMs
+        return
+      case 'leaseEnded':
+        this.#isLeaseOver = true
+        return
+      case 'leaseRenewed':
+        this.#isLeaseOver = false
+        this.#lowerFence()
         return
       case 'ticked':
         return
@@ -247,14 +259,36 @@ export class WorkerMachine {
     return this.#isAlone
   }
 
-  /** Restarts by their own policy what ended, and stops what must not run on a node cut off. */
+  /** True while there is something here that runs on the node's lease. */
+  get isLeasing(): boolean {
+    return [...this.#drivers.values()].some(
+      ({ task, status }) => isLeased(task) && !isEnded(status.state),
+    )
+  }
+
+  /** Stops what runs on a lease, or may run: until the engine has said so, nobody knows. */
+  #fence(): void {
+    for (const driver of this.#drivers.values()) {
+      const isFenced = driver.isFenced === true || isEnded(driver.status.state)
+      if (isFenced || !isLeased(driver.task)) continue
+      if (this.#isConnected && !isRunning(driver) && driver.operation !== 'start') continue
+      this.#set(fence(driver))
+    }
+  }
+
+  /** What is being stopped already will end: to let it go on is too late. */
+  #lowerFence(): void {
+    for (const driver of this.#drivers.values()) {
+      if (driver.isFenced !== true || driver.operation === 'stop') continue
+      if (!isEnded(driver.status.state)) this.#set({ ...driver, isFenced: false })
+    }
+  }
+
+  /** Restarts by their own policy what ended. */
   #carryOnAlone(nowMs: number, effects: WorkerEffect[]): void {
     this.#restartAtMs = undefined
     for (const driver of this.#drivers.values()) {
-      if (driver.task.serviceLabels[onDisconnectLabel] === 'stop') {
-        if (driver.isFenced !== true) this.#set(fence(driver, nowMs))
-        continue
-      }
+      if (this.#isLeaseOver && isLeased(driver.task)) continue
       if (!hasEndedByItself(driver) || driver.operation !== undefined) continue
       const restarts = driver.restarts ?? driver.task.restarts
       const decision = decideRestart(
@@ -308,6 +342,7 @@ export class WorkerMachine {
         case 'run':
           if (step.operation === 'prepare' || step.operation === 'start') {
             if (this.#isRestored && !this.#isAlone) break
+            if (this.#isLeaseOver && isLeased(driver.task)) break
             const missing = this.#missingFiles(driver.task)
             this.#set(waitForFiles(driver, missing))
             if (missing !== '') break

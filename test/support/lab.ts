@@ -219,10 +219,14 @@ export class Host {
     ip('-n', this.lab.namespace('sw'), 'link', 'set', this.#port, 'up')
   }
 
-  /** Makes the way to this host worse in words of netem ("delay 50ms loss 1%"); '' ends that. */
-  impair(netem: string): void {
-    const enter = [`--net=/run/netns/${this.lab.namespace('sw')}`, '--', 'tc', 'qdisc']
-    const target = ['dev', this.#port, 'root']
+  /**
+   * Makes the way to this host, or from it, worse in words of netem ("delay 50ms loss 1%"); '' ends
+   * that. Lost altogether in one of the two, it is a one-way cut.
+   */
+  impair(netem: string, way: 'to' | 'from' = 'to'): void {
+    const namespace = way === 'to' ? this.lab.namespace('sw') : this.namespace
+    const enter = [`--net=/run/netns/${namespace}`, '--', 'tc', 'qdisc']
+    const target = ['dev', way === 'to' ? this.#port : 'eth0', 'root']
     if (netem === '') must('nsenter', [...enter, 'delete', ...target])
     else must('nsenter', [...enter, 'replace', ...target, 'netem', ...netem.split(' ')])
   }

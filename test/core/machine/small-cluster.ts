@@ -50,6 +50,7 @@ interface Worker {
   startCount: number
   /** What the node runs goes on; nothing of it is heard, nothing reaches it. */
   isCut: boolean
+  cuts: number
   readonly incarnation: string
   timerAtMs: number | undefined
 }
@@ -138,6 +139,7 @@ export class SmallCluster {
       rows: [],
       startCount: before?.startCount ?? 0,
       isCut: false,
+      cuts: 0,
       incarnation: `${++this.#incarnation}`,
       timerAtMs: undefined,
     }
@@ -156,6 +158,7 @@ export class SmallCluster {
     this.#openSession(worker)
     this.#list(worker)
     this.#work(worker, { type: 'sessionOpened', nowMs: this.nowMs })
+    this.#work(worker, { type: 'leaseRenewed', nowMs: this.nowMs })
     if (hostname !== 'n1') this.#beat(worker)
   }
 
@@ -163,7 +166,14 @@ export class SmallCluster {
   cut(hostname: string): void {
     const worker = this.worker(hostname)
     worker.isCut = true
+    const cut = ++worker.cuts
     this.#work(worker, { type: 'sessionLost', nowMs: this.nowMs })
+    // Its last heartbeat may have been answered just now.
+    this.#at(this.nowMs + 3_000, () => {
+      if (worker.isCut && worker.cuts === cut) {
+        this.#work(worker, { type: 'leaseEnded', nowMs: this.nowMs })
+      }
+    })
   }
 
   /** It is back: the same agent opens a new session. */
@@ -172,6 +182,7 @@ export class SmallCluster {
     worker.isCut = false
     this.#openSession(worker)
     this.#work(worker, { type: 'sessionOpened', nowMs: this.nowMs })
+    this.#work(worker, { type: 'leaseRenewed', nowMs: this.nowMs })
     this.#runUntil(this.nowMs)
   }
 
