@@ -150,11 +150,11 @@ export class Liveness {
 
   /** Time in which this leader did not look, or that never passed, counts against nobody. */
   #forgiveSleep(nowMs: number): void {
-    const backMs = this.#judgedAtMs - nowMs
-    const lateMs = this.#dueAtMs === undefined ? 0 : nowMs - this.#dueAtMs
+    const sinceMs = nowMs - this.#judgedAtMs
+    const isLate = this.#dueAtMs !== undefined && nowMs - this.#dueAtMs >= lateMsMin
+    const shiftMs = sinceMs < 0 || isLate ? sinceMs : 0
     this.#judgedAtMs = nowMs
     this.#dueAtMs = undefined
-    const shiftMs = backMs > 0 ? -backMs : lateMs >= lateMsMin ? lateMs : 0
     if (shiftMs === 0) return
     for (const watched of this.#nodes.values()) {
       watched.heardAtMs = Math.min(nowMs, watched.heardAtMs + shiftMs)
