@@ -152,10 +152,11 @@ export class Liveness {
   #forgiveSleep(nowMs: number): void {
     const sinceMs = nowMs - this.#judgedAtMs
     const isLate = this.#dueAtMs !== undefined && nowMs - this.#dueAtMs >= lateMsMin
-    const shiftMs = sinceMs < 0 || isLate ? sinceMs : 0
+    // Times of a clock that was set back lie ahead: they become now.
+    const shiftMs = isLate ? Math.max(0, sinceMs) : 0
     this.#judgedAtMs = nowMs
     this.#dueAtMs = undefined
-    if (shiftMs === 0) return
+    if (shiftMs === 0 && sinceMs >= 0) return
     for (const watched of this.#nodes.values()) {
       watched.heardAtMs = Math.min(nowMs, watched.heardAtMs + shiftMs)
       watched.unknownSinceMs = Math.min(nowMs, watched.unknownSinceMs + shiftMs)
