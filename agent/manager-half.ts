@@ -194,7 +194,8 @@ function openRouter(
     ...{ ownId: nodeId, peers, leader, log },
     isKnown: (id) => machine.view.get('node', id) !== undefined,
     dispatch: (event) => host.dispatch(event),
-    nowMs: () => clock.nowMs(),
+    clock,
+    isQuorate: () => machine.isQuorate,
     heartbeatMs: () => clusterOf().spec.dispatcher.heartbeatPeriodNs / nsPerMs,
     welcome: (id, open) => ({
       table: present(trust.signedTable(), 'a manager has a table'),

@@ -34,6 +34,7 @@ import { version } from './base/version.ts'
 import type { TaskFiles } from './executor/docker-container.ts'
 import type { Executor } from './executor/executor.ts'
 import { admitter, guestHandlers } from './guests.ts'
+import { createLeaseKeeper, type LeaseKeeper } from './host/lease-keeper.ts'
 import { createSessionClient, type SessionClient } from './host/session-client.ts'
 import { createTaskFiles, type HostedTaskFiles } from './host/task-files.ts'
 import { createTrust, type Trust } from './host/trust.ts'
@@ -159,6 +160,7 @@ export class Node {
   readonly #worker: WorkerHost
   readonly #store: WorkerStore
   readonly #client: SessionClient
+  readonly #lease: LeaseKeeper
   readonly #incarnation: string
   readonly #closing = new AbortController()
   /** What others may ask of us now; the manager's rows come and go. */
@@ -229,7 +231,15 @@ export class Node {
       log,
       report: (reports) => this.#client.report(reports),
       store: (tasks) => this.#store.store(tasks),
+      leaseOverMs: () => this.#lease.overMs(),
       onFatal,
+    })
+    this.#lease = createLeaseKeeper({
+      path: `${options.filesFolder}.${nodeId}.lease`,
+      isNeeded: () => machine.isLeasing,
+      onRenewed: () => this.#worker.setLease(true),
+      onEnded: () => this.#worker.setLease(false),
+      ...{ clock, log },
     })
     this.#client = createSessionClient({
       ownId: nodeId,
@@ -240,7 +250,8 @@ export class Node {
       onWelcome: (welcome) => this.#takeWelcome(welcome),
       onAssign: (assignments) => this.#worker.assign(assignments),
       onTable: (signed) => void this.trust.take(signed),
-      onReached: (isReached, sinceMs) => this.#worker.setReached(isReached, sinceMs),
+      onReached: (isReached, silentMs) => this.#worker.setReached(isReached, silentMs),
+      onLease: (sentAtMs, heartbeatMs) => this.#lease.renew(sentAtMs, heartbeatMs),
       onExpelled: (error) => this.#expel(error.message),
       clock,
       log,
@@ -268,6 +279,7 @@ export class Node {
   /** Starts both halves; the manager's waits for its key if it is locked. */
   async open(founding?: Restored): Promise<void> {
     this.#worker.restore(await this.#store.load())
+    this.#lease.start()
     this.#worker.start()
     this.#describing = this.#describe()
     if (this.isLocked) {
@@ -342,6 +354,7 @@ export class Node {
     await this.#half?.handOver()
     this.#closing.abort(new CodedError('unavailable', 'the agent is stopping'))
     this.#client.close()
+    this.#lease.close()
     this.#worker.close()
     await Promise.all([
       this.ingress.close(),
@@ -364,6 +377,7 @@ export class Node {
     await removeContainers(this.executor)
     await this.close()
     await this.#files.erase()
+    this.#lease.erase()
     await eraseState(stateFolder)
   }
 

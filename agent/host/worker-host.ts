@@ -13,7 +13,7 @@ import type {
   WorkerEvent,
   WorkerMachine,
 } from '../../core/machine/worker.ts'
-import { defaultStopGraceNs } from '../../core/object/defaults.ts'
+import { isLeased, stopGraceMsOf } from '../../core/object/lease.ts'
 import type { Task, TaskReport } from '../../core/object/task.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Executor, ExecutorEvent } from '../executor/executor.ts'
@@ -34,6 +34,8 @@ export interface WorkerHostOptions {
   readonly report: (reports: readonly TaskReport[]) => void
   /** Keeps the assignments for a start without a manager. */
   readonly store: (tasks: readonly Task[]) => void
+  /** How long ago the lease of this node ended; 0 while it is good. */
+  readonly leaseOverMs: () => number
   readonly onFatal: (error: unknown) => void
 }
 
@@ -69,10 +71,15 @@ export class WorkerHost {
     this.#dispatch({ type: 'restored', nowMs: this.#nowMs(), tasks })
   }
 
-  /** A manager is reached, or none has been since that time. */
-  setReached(isReached: boolean, sinceMs: number): void {
+  /** A manager is reached, or none has been for so long. */
+  setReached(isReached: boolean, silentMs: number): void {
     if (isReached) this.#dispatch({ type: 'sessionOpened', nowMs: this.#nowMs() })
-    else this.#dispatch({ type: 'sessionLost', nowMs: sinceMs })
+    else this.#dispatch({ type: 'sessionLost', nowMs: this.#nowMs() - silentMs })
+  }
+
+  /** What runs on the node's lease may run, or must stop. */
+  setLease(isGood: boolean): void {
+    this.#dispatch({ type: isGood ? 'leaseRenewed' : 'leaseEnded', nowMs: this.#nowMs() })
   }
 
   assign(assignments: Assignments): void {
@@ -263,7 +270,9 @@ export class WorkerHost {
   /** Lets connections finish, then stops the container, both within the stop grace. */
   async #stop(task: Task, signal: AbortSignal): Promise<void> {
     const { clock, executor, ingress } = this.#options
-    const graceMs = (task.spec.container.stopGraceNs ?? defaultStopGraceNs) / nsPerMs
+    // When the lease is over the time to stop runs already, whether or not we were awake.
+    const lateMs = isLeased(task) ? this.#options.leaseOverMs() : 0
+    const graceMs = Math.max(0, stopGraceMsOf(task) - lateMs)
     const beganMs = clock.steadyMs()
     await ingress.drain(task.id, clock.nowMs() + graceMs * (1 - stopShare))
     const leftMs = Math.max(graceMs * stopShare, graceMs - (clock.steadyMs() - beganMs))

@@ -37,6 +37,7 @@ interface Manager {
   readonly events: ManagerEvent[]
   leader: Leader
   isKnown: boolean
+  isQuorate: boolean
 }
 
 interface Stage {
@@ -44,6 +45,7 @@ interface Stage {
   readonly client: SessionClient
   readonly assigned: Assignments[]
   readonly reached: boolean[]
+  readonly leases: number[]
   readonly expelled: string[]
   /** Messages to the worker are lost from here on. */
   isLossy: boolean
@@ -90,7 +92,8 @@ async function openStage(t: Test): Promise<Stage> {
       leader: () => manager.leader,
       isKnown: () => manager.isKnown,
       dispatch: (event) => events.push(event),
-      nowMs: Date.now,
+      clock: systemClock,
+      isQuorate: () => manager.isQuorate,
       heartbeatMs: () => 50,
       welcome: () => ({ table: new Uint8Array(1), epoch }),
       awaitMember: async () => undefined,
@@ -104,6 +107,7 @@ async function openStage(t: Test): Promise<Stage> {
       ...{ peers, router, events, address },
       leader: { type: 'none' },
       isKnown: true,
+      isQuorate: true,
     }
     return manager
   }
@@ -124,6 +128,7 @@ async function openStage(t: Test): Promise<Stage> {
     peers.setAddresses(nodeIdOf(index + 1), [address])
   }
   const [assigned, reached, expelled] = [[], [], []] as [Assignments[], boolean[], string[]]
+  const leases: number[] = []
   const client = createSessionClient({
     ownId: nodeIdOf(9),
     peers,
@@ -135,6 +140,7 @@ async function openStage(t: Test): Promise<Stage> {
     onAssign: (assignments) => assigned.push(assignments),
     onTable: () => undefined,
     onReached: (isReached) => reached.push(isReached),
+    onLease: (sentAtMs) => leases.push(sentAtMs),
     onExpelled: (error) => expelled.push(error.message),
     clock: systemClock,
     log: () => undefined,
@@ -142,7 +148,7 @@ async function openStage(t: Test): Promise<Stage> {
   t.teardown(() => client.close())
   Object.assign(rows.messages, client.handlers.messages)
   const stage: Stage = {
-    ...{ managers, client, assigned, reached, expelled },
+    ...{ managers, client, assigned, reached, leases, expelled },
     isLossy: false,
     lead: (index) => {
       for (const [at, manager] of managers.entries()) {
@@ -228,4 +234,19 @@ t.test('without a leader the node waits; one that is not known is told so', asyn
   leader.isKnown = true
   await waitFor({ what: 'session', timeoutMs }, () => stage.client.isOpen())
   t.pass('and is let in when it is')
+})
+
+t.test('a leader that may have a successor renews no lease', async (t) => {
+  const stage = await openStage(t)
+  const [leader] = stage.managers
+  stage.lead(0)
+  stage.client.start()
+  await waitFor({ what: 'leases', timeoutMs }, () => stage.leases.length > 2)
+  leader.isQuorate = false
+  const heard = leader.events.length
+  await waitFor({ what: 'heartbeats', timeoutMs }, () => leader.events.length > heard + 2)
+  const count = stage.leases.length
+  await waitFor({ what: 'more of them', timeoutMs }, () => leader.events.length > heard + 5)
+  t.equal(stage.leases.length, count)
+  t.ok(stage.client.isOpen(), 'the session stays')
 })
