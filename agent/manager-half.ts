@@ -122,6 +122,7 @@ export async function openManager(options: ManagerHalfOptions): Promise<ManagerH
       ...{ machine, storage, clock, log, onFatal: options.onFatal },
       send: (outgoing) => transport.send(outgoing),
       assign: (nodeId, assignments) => router.assign(nodeId, assignments),
+      endSession: (nodeId) => router.endSession(nodeId),
       onLeader: () => router.leaderChanged(),
     })
     host.watch(options.onApplied)

@@ -230,7 +230,7 @@ export class Node {
       clock,
       log,
       report: (reports) => this.#client.report(reports),
-      store: (tasks) => this.#store.store(tasks),
+      store: (memory) => this.#store.store(memory),
       leaseOverMs: () => this.#lease.overMs(),
       onFatal,
     })
@@ -622,7 +622,7 @@ async function removeContainers(executor: Executor): Promise<void> {
 
 /** Makes the folder that of a node of no cluster. */
 export async function eraseState(folder: string): Promise<void> {
-  for (const name of ['raft', 'manager.key', 'node.key', 'worker/assignments']) {
+  for (const name of ['raft', 'manager.key', 'node.key', 'worker/assignments', 'worker/files']) {
     rmSync(join(folder, name), { recursive: true, force: true })
   }
   await removeMembers(folder)

@@ -78,6 +78,8 @@ export interface SessionRouter {
   readonly leave: (nodeId: NodeId) => Promise<void>
   /** The machine's word for a node. */
   readonly assign: (nodeId: NodeId, assignments: Assignments) => void
+  /** On the leader: the node's next heartbeat is told to open a new one. */
+  readonly endSession: (nodeId: NodeId) => void
   /** Another leader, or none: sessions are to be opened again. */
   readonly leaderChanged: () => void
   /** Sends a message to every node whose session stands with us. */
@@ -216,6 +218,7 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
       if (route.via === ownId) deliver(nodeId, message)
       else peers.send(route.via, 'relay.assign', { nodeId, ...message })
     },
+    endSession: (nodeId) => routes.delete(nodeId),
     leaderChanged: () => {
       routes.clear()
       for (const [nodeId, session] of attached) {

@@ -12,6 +12,7 @@ import type {
   WorkerEffect,
   WorkerEvent,
   WorkerMachine,
+  WorkerMemory,
 } from '../../core/machine/worker.ts'
 import { isLeased, stopGraceMsOf } from '../../core/object/lease.ts'
 import type { Task, TaskReport } from '../../core/object/task.ts'
@@ -33,7 +34,7 @@ export interface WorkerHostOptions {
   /** Carries reports to the manager; may drop them when there is no session. */
   readonly report: (reports: readonly TaskReport[]) => void
   /** Keeps the assignments for a start without a manager. */
-  readonly store: (tasks: readonly Task[]) => void
+  readonly store: (memory: WorkerMemory) => void
   /** How long ago the lease of this node ended; 0 while it is good. */
   readonly leaseOverMs: () => number
   readonly onFatal: (error: unknown) => void
@@ -67,8 +68,8 @@ export class WorkerHost {
   }
 
   /** What the disk remembers; comes before `start`. */
-  restore(tasks: readonly Task[]): void {
-    this.#dispatch({ type: 'restored', nowMs: this.#nowMs(), tasks })
+  restore(memory: WorkerMemory): void {
+    this.#dispatch({ type: 'restored', nowMs: this.#nowMs(), ...memory })
   }
 
   /** A manager is reached, or none has been for so long. */
@@ -146,7 +147,7 @@ export class WorkerHost {
         this.#options.ingress.setTable(effect.rows)
         return
       case 'store':
-        this.#options.store(effect.tasks)
+        this.#options.store({ tasks: effect.tasks, files: effect.files })
         return
       case 'note':
         this.#options.log(effect.note.level, effect.note.event, effect.note.fields)

@@ -21,6 +21,7 @@ import type { Command, CommandAnswer } from '../command/command.ts'
 import { runCommand } from '../command/run.ts'
 import { runControllers } from '../control/pipeline.ts'
 import { assignmentChanges, completeAssignments } from '../dispatch/assignments.ts'
+import { changesOffline } from '../dispatch/files.ts'
 import { Liveness } from '../dispatch/liveness.ts'
 import { nextMemberStep } from '../dispatch/members.ts'
 import type { Assignments } from '../dispatch/protocol.ts'
@@ -115,6 +116,8 @@ export type ManagerEffect =
   /** The committed view now holds all that the read must see. */
   | { readonly type: 'readReady'; readonly requestId: number }
   | { readonly type: 'assign'; readonly nodeId: NodeId; readonly assignments: Assignments }
+  /** The node was called down, or unknown: it has to open a new session to be ready again. */
+  | { readonly type: 'endSession'; readonly nodeId: NodeId }
   | { readonly type: 'applied'; readonly applied: readonly Applied[] }
   /** Write these objects aside under this head, then say `snapshotSaved`. */
   | {
@@ -526,6 +529,7 @@ export class ManagerMachine {
     }
     if (all.length > 0) {
       this.#effects.push({ type: 'applied', applied: all })
+      if (changesOffline(all)) return this.#assignAnew()
       const listening = (id: NodeId): boolean => this.#sessions.has(id)
       for (const [nodeId, assignments] of assignmentChanges(
         this.#store.committed,
@@ -534,6 +538,15 @@ export class ManagerMachine {
       )) {
         this.#effects.push({ type: 'assign', nodeId, assignments })
       }
+    }
+    this.#considerSnapshot()
+  }
+
+  /** Rarely: something has changed that differences do not tell. */
+  #assignAnew(): void {
+    for (const nodeId of this.#sessions) {
+      const assignments = completeAssignments(this.#store.committed, nodeId)
+      this.#effects.push({ type: 'assign', nodeId, assignments })
     }
     this.#considerSnapshot()
   }
@@ -592,7 +605,8 @@ export class ManagerMachine {
   #judge(nowMs: number): void {
     for (const { nodeId, state, silentMs } of this.#liveness.judge(nowMs)) {
       this.#note('warn', 'node.silent', { node: nodeId, state, silentMs })
-      if (state === 'down') this.#sessions.delete(nodeId)
+      this.#sessions.delete(nodeId)
+      this.#effects.push({ type: 'endSession', nodeId })
       const message = state === 'down' ? 'heartbeat failure' : 'heartbeat failure of many nodes'
       this.#runOwn({ type: 'node.state', id: nodeId, state, message }, nowMs)
     }

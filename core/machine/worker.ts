@@ -7,7 +7,7 @@ import type { TaskId } from '../base/id.ts'
 import type { Note } from '../base/note.ts'
 import { decideRestart } from '../control/restart.ts'
 import { fileReferences } from '../dispatch/files.ts'
-import type { Assignments, FileId } from '../dispatch/protocol.ts'
+import type { Assignments, FileContent, FileId } from '../dispatch/protocol.ts'
 import { isLeased } from '../object/lease.ts'
 import type { PortProtocol } from '../object/service.ts'
 import type { TaskReport } from '../object/task.ts'
@@ -36,7 +36,7 @@ import {
 
 export type WorkerEvent =
   /** The first event of a start: what the disk remembers. */
-  | { readonly type: 'restored'; readonly nowMs: number; readonly tasks: readonly Task[] }
+  | ({ readonly type: 'restored'; readonly nowMs: number } & WorkerMemory)
   /** A manager is reached (again). */
   | { readonly type: 'sessionOpened'; readonly nowMs: number }
   /** No manager has been reached since then. */
@@ -83,8 +83,15 @@ export type WorkerEffect =
   | { readonly type: 'report'; readonly reports: readonly TaskReport[]; readonly isUrgent: boolean }
   | { readonly type: 'serve'; readonly rows: readonly IngressRow[] }
   /** The assignments have changed: keep these. */
-  | { readonly type: 'store'; readonly tasks: readonly Task[] }
+  | ({ readonly type: 'store' } & WorkerMemory)
   | { readonly type: 'note'; readonly note: Note }
+
+/** What a node must not forget. */
+export interface WorkerMemory {
+  readonly tasks: readonly Task[]
+  /** Of the secrets and configs that they need, those that may be kept. */
+  readonly files: readonly FileContent[]
+}
 
 /** A published port of this node and the tasks here that answer on it. */
 export interface IngressRow {
@@ -103,8 +110,8 @@ const aloneAfterMs = 5_000
 
 export class WorkerMachine {
   readonly #drivers = new Map<TaskId, Driver>()
-  /** Bytes of the secrets and configs that tasks here need: in memory only. */
-  readonly #files = new Map<FileId, Uint8Array>()
+  /** The secrets and configs that tasks here need. */
+  readonly #files = new Map<FileId, FileContent>()
   #isConnected = false
   /** Since when no manager was reached; undefined while one is. */
   #cutOffSinceMs: number | undefined
@@ -126,7 +133,7 @@ export class WorkerMachine {
 
   /** The bytes of a secret or config that a task here needs; undefined for any other. */
   file(id: FileId): Uint8Array | undefined {
-    return this.#files.get(id)
+    return this.#files.get(id)?.data
   }
 
   step(event: WorkerEvent): readonly WorkerEffect[] {
@@ -148,7 +155,7 @@ export class WorkerMachine {
   #take(event: WorkerEvent, effects: WorkerEffect[]): void {
     switch (event.type) {
       case 'restored':
-        this.#restore(event.tasks, event.nowMs)
+        this.#restore(event, event.nowMs)
         return
       case 'sessionOpened':
         this.#cutOffSinceMs = undefined
@@ -168,7 +175,7 @@ export class WorkerMachine {
         return
       case 'assigned':
         this.#assign(event.assignments, event.nowMs, effects)
-        effects.push({ type: 'store', tasks: this.#stored() })
+        effects.push({ type: 'store', ...this.#stored() })
         return
       case 'listed':
         this.#isConnected = true
@@ -241,16 +248,18 @@ export class WorkerMachine {
   }
 
   /** What the disk remembers is what the last manager said, until one says otherwise. */
-  #restore(tasks: readonly Task[], nowMs: number): void {
+  #restore({ tasks, files }: WorkerMemory, nowMs: number): void {
     this.#cutOffSinceMs = nowMs
     this.#isRestored = true
     for (const task of tasks) this.#set(newDriver(task))
+    for (const file of files) this.#files.set(file.id, file)
   }
 
-  #stored(): readonly Task[] {
-    return [...this.#drivers.values()]
+  #stored(): WorkerMemory {
+    const tasks = [...this.#drivers.values()]
       .filter((driver) => !driver.isUnassigned)
       .map(({ task, status }) => ({ ...task, status }))
+    return { tasks, files: [...this.#files.values()].filter((file) => file.isOffline) }
   }
 
   #isCutOff(nowMs: number): boolean {
@@ -310,7 +319,7 @@ export class WorkerMachine {
   #takeFiles({ isComplete, files, removedFiles }: Assignments): void {
     if (isComplete) this.#files.clear()
     for (const id of removedFiles) this.#files.delete(id)
-    for (const { id, data } of files) this.#files.set(id, data)
+    for (const file of files) this.#files.set(file.id, file)
   }
 
   /** What the task refers to and has not come: "secret tls, config nginx.conf". */
@@ -319,6 +328,17 @@ export class WorkerMachine {
       .filter(({ id }) => !this.#files.has(id))
       .map(({ name }) => name)
       .join(', ')
+  }
+
+  #waitForFiles(
+    driver: Driver,
+    { missing, effects }: { readonly missing: string; readonly effects: WorkerEffect[] },
+  ): void {
+    const waiting = waitForFiles(driver, missing)
+    this.#set(waiting)
+    if (missing === '' || waiting === driver) return
+    const fields = { task: driver.task.id, for: missing }
+    effects.push({ type: 'note', note: { level: 'warn', event: 'task.waiting', fields } })
   }
 
   /** Containers of ours that no manager wants: what a crash or a lost session left behind. */
@@ -344,7 +364,7 @@ export class WorkerMachine {
             if (this.#isRestored && !this.#isAlone) break
             if (this.#isLeaseOver && isLeased(driver.task)) break
             const missing = this.#missingFiles(driver.task)
-            this.#set(waitForFiles(driver, missing))
+            this.#waitForFiles(driver, { missing, effects })
             if (missing !== '') break
           }
           this.#update(driver.task.id, (ready) => begin(ready, step.operation, nowMs))

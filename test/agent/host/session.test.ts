@@ -250,3 +250,16 @@ t.test('a leader that may have a successor renews no lease', async (t) => {
   t.equal(stage.leases.length, count)
   t.ok(stage.client.isOpen(), 'the session stays')
 })
+
+t.test('a node that was called down opens a new session with its next heartbeat', async (t) => {
+  const stage = await openStage(t)
+  const [leader] = stage.managers
+  stage.lead(0)
+  stage.client.start()
+  await waitFor({ what: 'session', timeoutMs }, () => opened(leader).length === 1)
+  leader.router.endSession(nodeIdOf(9))
+  await waitFor({ what: 'another one', timeoutMs }, () => opened(leader).length === 2)
+  const leases = stage.leases.length
+  await waitFor({ what: 'heartbeats', timeoutMs }, () => stage.leases.length > leases + 2)
+  t.equal(opened(leader).length, 2)
+})

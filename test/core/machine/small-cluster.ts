@@ -21,6 +21,7 @@ import {
   type WorkerEffect,
   type WorkerEvent,
   WorkerMachine,
+  type WorkerMemory,
 } from '../../../core/machine/worker.ts'
 import { defaultClusterSpec, defaultStopGraceNs } from '../../../core/object/defaults.ts'
 import type { PortConfig } from '../../../core/object/service.ts'
@@ -47,6 +48,8 @@ interface Worker {
   readonly machine: WorkerMachine
   readonly containers: Map<TaskId, Container>
   rows: readonly IngressRow[]
+  /** What it would find on its disk. */
+  memory: WorkerMemory
   startCount: number
   /** What the node runs goes on; nothing of it is heard, nothing reaches it. */
   isCut: boolean
@@ -137,6 +140,7 @@ export class SmallCluster {
       machine: new WorkerMachine(),
       containers: before?.containers ?? new Map(),
       rows: [],
+      memory: { tasks: [], files: [] },
       startCount: before?.startCount ?? 0,
       isCut: false,
       cuts: 0,
@@ -316,6 +320,9 @@ export class SmallCluster {
         )
         return
       }
+      case 'store':
+        worker.memory = { tasks: effect.tasks, files: effect.files }
+        return
       case 'serve':
         worker.rows = effect.rows
         return
