@@ -7,9 +7,8 @@
 //
 // What the cluster forbids to keep is not among the files: such tasks wait for a manager.
 
+import type { ConfigId, SecretId } from '../../core/base/id.ts'
 import type { Log } from '../../core/base/note.ts'
-import type { FileContent } from '../../core/dispatch/protocol.ts'
-import type { WorkerMemory } from '../../core/machine/worker.ts'
 import type { Task } from '../../core/object/task.ts'
 import { deriveKey } from '../../net/secure/crypto.ts'
 import type { Clock } from '../base/clock.ts'
@@ -24,6 +23,19 @@ export interface WorkerStoreOptions {
   readonly nodeKey: Uint8Array
   readonly clock: Clock
   readonly log: Log
+}
+
+/** What a node must not forget. */
+export interface WorkerMemory {
+  readonly tasks: readonly Task[]
+  /** Secrets and configs that may be kept. */
+  readonly files: readonly StoredFile[]
+}
+
+interface StoredFile {
+  readonly id: SecretId | ConfigId
+  readonly data: Uint8Array
+  readonly isOffline: boolean
 }
 
 export interface WorkerStore {
@@ -83,9 +95,7 @@ export function createWorkerStore(options: WorkerStoreOptions): WorkerStore {
   return {
     load: async () => {
       const kept = (await read(tasksPath, tasksKey)) as { tasks: readonly Task[] } | undefined
-      const held = (await read(filesPath, filesKey)) as
-        | { files: readonly FileContent[] }
-        | undefined
+      const held = (await read(filesPath, filesKey)) as { files: readonly StoredFile[] } | undefined
       const files = held?.files ?? []
       storedIds = held === undefined ? undefined : idsOf(files)
       return { tasks: kept?.tasks ?? [], files }
@@ -98,7 +108,7 @@ export function createWorkerStore(options: WorkerStoreOptions): WorkerStore {
   }
 }
 
-function idsOf(files: readonly FileContent[]): string {
+function idsOf(files: readonly StoredFile[]): string {
   return files
     .map(({ id }) => id)
     .sort()

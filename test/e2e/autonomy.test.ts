@@ -60,10 +60,8 @@ async function awaitCopies(service: string, count: number): Promise<readonly str
 
 /** The pid of a container's process, on its host. */
 async function pidOf(container: string): Promise<number> {
-  const { State } = (await cluster.engines[home]?.json({
-    path: `/containers/${container}/json`,
-  })) as { State: { Pid: number } }
-  return State.Pid
+  const json = await cluster.engines[home]?.json({ path: `/containers/${container}/json` })
+  return (json as { State: { Pid: number } }).State.Pid
 }
 
 /** What the node logged last, since the mark. */
