@@ -98,7 +98,7 @@ t.test('cut off, a crashed container is restarted; on return nothing else is', a
   homeHost.cut()
   await awaitStatus(home, 'Down')
   const [victim = ''] = before
-  process.kill(await pidOf(victim), 'SIGKILL')
+  await homeHost.run(['kill', '-9', String(await pidOf(victim))])
   await waitFor({ what: 'another container', timeoutMs: 30_000 }, async () => {
     const now = await idsOf('local')
     return now.length === 2 && !now.includes(victim)
@@ -202,11 +202,11 @@ t.test('what runs on a lease never has two copies', async (t) => {
   await replaced()
   host.mend()
 
-  for (const way of ['to', 'from'] as const) {
-    await begin(`nothing ${way} it`)
-    host.impair('loss 100%', way)
+  for (const way of ['in', 'out'] as const) {
+    await begin(`nothing gets ${way}`)
+    host.block(way)
     await replaced()
-    host.impair('', way)
+    host.unblock(way)
   }
 
   await begin('agent stands still')

@@ -237,16 +237,27 @@ export class Host {
     ip('-n', this.lab.namespace('sw'), 'link', 'set', this.#port, 'up')
   }
 
-  /**
-   * Makes the way to this host, or from it, worse in words of netem ("delay 50ms loss 1%"); '' ends
-   * that. Lost altogether in one of the two, it is a one-way cut.
-   */
-  impair(netem: string, way: 'to' | 'from' = 'to'): void {
-    const namespace = way === 'to' ? this.lab.namespace('sw') : this.namespace
-    const enter = [`--net=/run/netns/${namespace}`, '--', 'tc', 'qdisc']
-    const target = ['dev', way === 'to' ? this.#port : 'eth0', 'root']
+  /** Makes the way to this host worse in words of netem ("delay 50ms loss 1%"); '' ends that. */
+  impair(netem: string): void {
+    const enter = [`--net=/run/netns/${this.lab.namespace('sw')}`, '--', 'tc', 'qdisc']
+    const target = ['dev', this.#port, 'root']
     if (netem === '') must('nsenter', [...enter, 'delete', ...target])
     else must('nsenter', [...enter, 'replace', ...target, 'netem', ...netem.split(' ')])
+  }
+
+  /** A cut of one way only: nothing comes in any more, or nothing gets out. */
+  block(way: 'in' | 'out'): void {
+    this.#filter(way, '--insert')
+  }
+
+  unblock(way: 'in' | 'out'): void {
+    this.#filter(way, '--delete')
+  }
+
+  #filter(way: 'in' | 'out', action: '--insert' | '--delete'): void {
+    const [chain, flag] = way === 'in' ? ['INPUT', '--in-interface'] : ['OUTPUT', '--out-interface']
+    const enter = [`--net=/run/netns/${this.namespace}`, '--', 'iptables', '--wait']
+    must('nsenter', [...enter, action, chain, flag, 'eth0', '--jump', 'DROP'])
   }
 
   #plugIn(): void {
