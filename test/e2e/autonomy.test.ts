@@ -210,11 +210,10 @@ t.test('what runs on a lease never has two copies', async (t) => {
   }
 
   await begin('agent stands still')
-  const pid = cluster.agent(field).pid ?? 0
-  process.kill(pid, 'SIGSTOP')
+  cluster.agent(field).pause()
   const until = Date.now() + 4_500
   await waitFor({ what: 'its time', timeoutMs: 10_000 }, () => Date.now() > until)
-  process.kill(pid, 'SIGCONT')
+  cluster.agent(field).resume()
 
   await begin('agent restarts')
   await cluster.agent(field).restart('kill')

@@ -150,7 +150,7 @@ t.test(
           t.notOk(isDown, 'nobody is called down for 2 s')
         } else await waitFor({ what: 'its time', timeoutMs: 30_000 }, () => Date.now() >= until)
       } finally {
-        process.kill(pid, 'SIGCONT')
+        cluster.agent(place).resume()
       }
       await cluster.awaitNodes(isAllReady)
       const kept = new Set((await settled()).map(({ container }) => container))
