@@ -9,6 +9,7 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { present } from '../core/base/assert.ts'
+import { equal } from '../core/base/equal.ts'
 import { CodedError } from '../core/base/error.ts'
 import { type ClusterId, makeId, type NodeId, type TaskId } from '../core/base/id.ts'
 import type { Log } from '../core/base/note.ts'
@@ -78,6 +79,8 @@ export interface NodeParts {
 }
 
 const roleMsMax = 10_000
+/** An engine that is upgraded is back before that. */
+const engineMsMax = 15_000
 const pollMs = 50
 
 /** Makes a new cluster whose first manager is this node. Leaves nothing behind when it throws. */
@@ -177,6 +180,9 @@ export class Node {
   #expelled: string | undefined
   #description: NodeDescription | undefined
   #describing: Promise<void> = Promise.resolve()
+  /** Why this node can run nothing at present. */
+  #fault: string | undefined
+  #cancelFault: (() => void) | undefined
   /** Changes of role run one after the other. */
   #changing: Promise<void> = Promise.resolve()
   #epoch: Epoch | undefined
@@ -232,6 +238,8 @@ export class Node {
       report: (reports) => this.#client.report(reports),
       store: (memory) => this.#store.store(memory),
       leaseOverMs: () => this.#lease.overMs(),
+      onEngine: () => this.#redescribe(),
+      onEngineLost: (reason) => this.#missEngine(reason),
       onFatal,
     })
     this.#lease = createLeaseKeeper({
@@ -281,7 +289,7 @@ export class Node {
     this.#worker.restore(await this.#store.load())
     this.#lease.start()
     this.#worker.start()
-    this.#describing = this.#describe()
+    this.#redescribe()
     if (this.isLocked) {
       this.#options.log('warn', 'manager.locked', { node: this.identity.nodeId })
     } else if (this.#ring !== undefined && this.#identity.manager !== undefined) {
@@ -355,6 +363,7 @@ export class Node {
     this.#closing.abort(new CodedError('unavailable', 'the agent is stopping'))
     this.#client.close()
     this.#lease.close()
+    this.#cancelFault?.()
     this.#worker.close()
     await Promise.all([
       this.ingress.close(),
@@ -370,11 +379,12 @@ export class Node {
   async leave(): Promise<void> {
     const { log, stateFolder } = this.#options
     await this.#half?.handOver()
+    this.#worker.close()
+    // First: once the managers know, they start the same elsewhere.
+    await removeContainers(this.executor)
     await this.#client.leave().catch((error: unknown) => {
       log('warn', 'leave.unheard', { error: String(error) })
     })
-    this.#worker.close()
-    await removeContainers(this.executor)
     await this.close()
     await this.#files.erase()
     this.#lease.erase()
@@ -412,6 +422,7 @@ export class Node {
       description,
       address,
       reports: this.#worker.reports(),
+      ...(this.#fault === undefined ? {} : { fault: this.#fault }),
       ...(ring === undefined || ring.isLocked
         ? {}
         : { manager: { key: ring.managerKey.publicKey, address: managerAddress } }),
@@ -588,15 +599,31 @@ export class Node {
     if (machine !== undefined) publishTable(machine, this.trust)
   }
 
-  /** Asks the executor what this node is until it answers, and tells. */
+  /** Containers may outlive a restart of the engine; after a while the node is as good as down. */
+  #missEngine(reason: string): void {
+    this.#cancelFault ??= this.#options.clock.after(engineMsMax, () => {
+      this.#fault = `the container engine does not answer: ${reason}`
+      this.#client.renew()
+    })
+  }
+
+  #redescribe(): void {
+    this.#cancelFault?.()
+    this.#cancelFault = undefined
+    this.#describing = this.#describing.then(() => this.#describe())
+  }
+
+  /** Asks the executor what this node is until it answers, and tells if that is news. */
   async #describe(): Promise<void> {
     const { clock, log } = this.#options
     const { signal } = this.#closing
     for (let waitMs = 250; !signal.aborted; waitMs = Math.min(waitMs * 2, 5_000)) {
       try {
         const said = await this.executor.describe(signal)
+        const known = this.#fault === undefined ? this.#description : undefined
+        this.#fault = undefined
         this.#description = { ...said, runtime: this.executor.kind, agentVersion: version }
-        this.#client.renew()
+        if (!equal(known, this.#description)) this.#client.renew()
         return
       } catch (error) {
         if (signal.aborted) return

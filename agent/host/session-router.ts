@@ -116,10 +116,11 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
     }
     const isLocal = nodeId === ownId
     routes.set(nodeId, { via, session: open.session, seq: 0 })
-    const { incarnation, description, address, reports, manager } = open
+    const { incarnation, description, address, reports, fault, manager } = open
     dispatch({
       ...{ type: 'sessionOpened', nowMs: nowMs(), nodeId, incarnation, isLocal },
       ...{ description, address, reports },
+      ...(fault === undefined ? {} : { fault }),
       ...(manager === undefined ? {} : { manager }),
     })
     return { heartbeatMs: options.heartbeatMs(), isQuorate: isQuorate() }

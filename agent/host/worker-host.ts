@@ -37,6 +37,9 @@ export interface WorkerHostOptions {
   readonly store: (memory: WorkerMemory) => void
   /** How long ago the lease of this node ended; 0 while it is good. */
   readonly leaseOverMs: () => number
+  /** The engine answers, for the first time or again: it may be another version now. */
+  readonly onEngine: () => void
+  readonly onEngineLost: (reason: string) => void
   readonly onFatal: (error: unknown) => void
 }
 
@@ -167,10 +170,12 @@ export class WorkerHost {
     const nowMs = this.#nowMs()
     switch (event.type) {
       case 'connected':
+        this.#options.onEngine()
         await this.#list()
         return
       case 'lost':
         this.#dispatch({ type: 'engineLost', nowMs, reason: event.reason })
+        this.#options.onEngineLost(event.reason)
         return
       case 'exited':
         this.#dispatch({ type: 'exited', nowMs, taskId: event.taskId, exit: event.exit })

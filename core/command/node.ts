@@ -107,16 +107,20 @@ function managerWarnings(draft: Draft): readonly string[] {
   return [...(count % 2 === 0 && count > 0 ? [even] : []), ...(count > 7 ? [many] : [])]
 }
 
-/** The node's session is open and says what it is: the node is ready. */
+/** The node's session is open and says what it is: the node is ready, or says why not. */
 export function describeNode(
   draft: Draft,
   command: Extract<Command, { type: 'node.describe' }>,
 ): CommandAnswer {
   const node = nodeOf(draft, command.id)
+  const { description, address, fault } = command
   draft.put<Node>({
     ...node,
-    description: command.description,
-    status: { state: 'ready', address: command.address },
+    description,
+    status:
+      fault === undefined
+        ? { state: 'ready', address }
+        : { state: 'down', address, message: fault },
     ...managerPart(node, command.manager),
   })
   return { id: node.id, warnings: [] }

@@ -76,6 +76,8 @@ export type ManagerEvent =
       readonly address: string
       /** What its tasks are now: it may have a task that was given up for lost. */
       readonly reports: readonly TaskReport[]
+      /** Why it can run nothing at present. */
+      readonly fault?: string
       readonly manager?: { readonly key: Uint8Array; readonly address: string }
     }
   /** A heartbeat, or anything else, came over the node's session. */
@@ -512,7 +514,7 @@ export class ManagerMachine {
   /** By this leader's clock: another's may be years off. */
   #restartLeases(nowMs: number): void {
     for (const { id, status } of this.#store.newest.all('node')) {
-      if (status.state !== 'down') continue
+      if (status.state !== 'down' || status.downAtMs === undefined) continue
       const tasks = this.#store.newest.tasksOfNode(id)
       if (!tasks.some((task) => isLeased(task) && !isEnded(task.status.state))) continue
       const { message = '' } = status
@@ -597,8 +599,14 @@ export class ManagerMachine {
     })
     const { reports } = event
     if (reports.length > 0) this.#runOwn({ type: 'tasks.report', nodeId, reports }, nowMs)
-    const command = { type: 'node.describe', id: nodeId, description, address } as const
-    this.#runOwn(manager === undefined ? command : { ...command, manager }, nowMs)
+    this.#runOwn(
+      {
+        ...{ type: 'node.describe', id: nodeId, description, address },
+        ...(event.fault === undefined ? {} : { fault: event.fault }),
+        ...(manager === undefined ? {} : { manager }),
+      },
+      nowMs,
+    )
   }
 
   /** Calls nodes down, or unknown, that were not heard of for too long. */

@@ -41,6 +41,8 @@ export interface SessionOpen {
   /** Without port. */
   readonly address: string
   readonly reports: readonly TaskReport[]
+  /** Why it can run nothing at present; absent on a node that is well. */
+  readonly fault?: string
   /** Given by a node that is, or is to be, a manager. */
   readonly manager?: { readonly key: Uint8Array; readonly address: string }
 }
@@ -84,12 +86,14 @@ export const beatsMax = 20_000
 export function readSessionOpen(value: unknown): SessionOpen {
   const fields = readFields(value, 'session.open')
   const manager = readOptional(fields, 'manager', () => readManager(fields['manager']))
+  const fault = readOptional(fields, 'fault', () => readText(fields, 'fault', longTextMax))
   return {
     session: readText(fields, 'session', textMax),
     incarnation: readText(fields, 'incarnation', textMax),
     description: readDescription(fields['description']),
     address: readText(fields, 'address', textMax),
     reports: readReports(fields),
+    ...(fault === undefined ? {} : { fault }),
     ...(manager === undefined ? {} : { manager }),
   }
 }

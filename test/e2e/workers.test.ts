@@ -178,6 +178,83 @@ t.test('half of the nodes cut off at once are Unknown first, and nothing is move
   t.same((await settled(12)).map(({ container }) => container).sort(), before)
 })
 
+t.test('nodes are shown as they are, wherever they are asked of', async (t) => {
+  const [place = 3] = workers
+  const { name, address } = cluster.lab.host(place)
+  await cluster.must(1, 'node', 'update', '--label-add', 'zone=east', name)
+  const [head = ''] = (await cluster.must(0, 'node', 'ls')).split('\n')
+  const columns = 'ID HOSTNAME STATUS AVAILABILITY MANAGER STATUS ENGINE VERSION'
+  t.equal(head.trim().replaceAll(/ {2,}/g, ' '), columns)
+  const own = (await cluster.must(0, 'node', 'ls'))
+    .split('\n')
+    .filter((line) => /^\w+ \* /.test(line))
+  t.equal(own.length, 1, 'one line is marked as the node that was asked')
+  const pretty = await cluster.must(2, 'node', 'inspect', '--pretty', name)
+  for (const text of [
+    ` - zone=east`,
+    `Hostname: `,
+    name,
+    'State:',
+    'Ready',
+    address,
+    'Engine Version:',
+  ]) {
+    t.match(pretty, text)
+  }
+  const json = JSON.parse(await cluster.must(1, 'node', 'inspect', name)) as readonly unknown[]
+  t.match(json[0], {
+    Spec: { Labels: { zone: 'east' }, Role: 'worker', Availability: 'active' },
+    Status: { State: 'ready', Addr: address },
+    Description: {
+      Hostname: name,
+      Platform: { OS: 'linux' },
+      Resources: { NanoCPUs: Number, MemoryBytes: Number },
+      Engine: { EngineVersion: String },
+    },
+  })
+  await cluster.must(0, 'node', 'update', '--label-rm', 'zone', name)
+})
+
+t.test('a paused node gets nothing new, a drained one loses what it has', async (t) => {
+  const [place = 3, other = 4] = workers
+  const on = (list: readonly Copy[], at: number): number =>
+    list.filter((copy) => copy.place === at).length
+  const before = await settled(12)
+  await cluster.must(0, 'node', 'update', '--availability', 'pause', cluster.lab.host(place).name)
+  await cluster.must(0, 'node', 'update', '--availability', 'drain', cluster.lab.host(other).name)
+  await waitFor({ what: 'an empty node', timeoutMs: 60_000 }, async () => {
+    const list = await copies('web')
+    return list.length === 12 && on(list, other) === 0
+  })
+  const after = await settled(12)
+  t.equal(on(after, place), on(before, place))
+  const text = await cluster.must(1, 'node', 'ps', cluster.lab.host(other).name)
+  t.match(text, /Shutdown/, 'node ps of another node says what became of its tasks')
+  for (const at of [place, other]) {
+    await cluster.must(0, 'node', 'update', '--availability', 'active', cluster.lab.host(at).name)
+  }
+})
+
+t.test('an engine that is away for long makes its node Down, and is described anew', async (t) => {
+  const [, , place = 5] = workers
+  const engine = cluster.engines[place]
+  const others = await elsewhere([place])
+  await engine?.kill()
+  const lostAtMs = Date.now()
+  await awaitStatus(place, 'Down', 40_000)
+  t.comment(`Down after ${Date.now() - lostAtMs} ms`)
+  const host = cluster.lab.host(place).name
+  t.match(await cluster.must(0, 'node', 'inspect', host), /the container engine does not answer/)
+  await cluster.awaitRunning('web', 12)
+  await engine?.start()
+  await awaitStatus(place, 'Ready')
+  const kept = new Set((await settled(12)).map(({ container }) => container))
+  t.ok(
+    others.every((container) => kept.has(container)),
+    'no other task was touched',
+  )
+})
+
 t.test('the leader dies: nobody is called down, and no task is moved', async (t) => {
   const leader = await cluster.leader()
   const before = await elsewhere([leader])
@@ -201,4 +278,14 @@ t.test('the leader dies: nobody is called down, and no task is moved', async (t)
     before.every((container) => now.has(container)),
     'no other task was touched',
   )
+})
+
+t.test('a worker that leaves in good order is Disconnected, and can be removed', async (t) => {
+  const [place = 3] = workers
+  const { name } = cluster.lab.host(place)
+  await cluster.must(place, 'leave')
+  await awaitStatus(place, 'Disconnected')
+  await cluster.must(1, 'node', 'rm', name)
+  t.notOk((await cluster.nodes(1)).some(({ hostname }) => hostname === name))
+  await cluster.awaitRunning('web', 12)
 })

@@ -338,3 +338,17 @@ t.test('those that are lost together are given up in batches', async (t) => {
   }
   t.same([...new Set(downs)], [0, 2, 4, 6])
 })
+
+t.test('the tasks of a node that left in good order are started elsewhere at once', async (t) => {
+  const made = cluster('n2', 'n3', 'n4')
+  const id = create(made, replicated(4))
+  made.advance(1_000)
+  made.leave('n2')
+  made.advance(1_000)
+  t.equal(made.view.get('node', 'n2')?.status.state, 'disconnected')
+  t.equal(running(made, id)['n2'], undefined)
+  t.equal(
+    Object.values(running(made, id)).reduce((a, b) => a + b),
+    4,
+  )
+})

@@ -180,6 +180,14 @@ export class SmallCluster {
     })
   }
 
+  /** It removes its containers and says good-bye. */
+  leave(hostname: string): void {
+    const worker = this.worker(hostname)
+    worker.isCut = true
+    worker.containers.clear()
+    this.#step({ type: 'sessionClosed', nowMs: this.nowMs, nodeId: worker.id, isLeaving: true })
+  }
+
   /** It is back: the same agent opens a new session. */
   mend(hostname: string): void {
     const worker = this.worker(hostname)

@@ -85,7 +85,7 @@ t.test('what managers answer is read alike', async (t) => {
   t.same(readAssign(assign), assign)
   t.throws(() => readAssign({ ...assign, assignments: { tasks: [] } }), { code: 'bad-request' })
   const epoch = { counter: 1, id: 'e', parent: undefined }
-  const welcome = { heartbeatMs: 1000, table: new Uint8Array(4), epoch }
+  const welcome = { heartbeatMs: 1000, isQuorate: true, table: new Uint8Array(4), epoch }
   t.same(readWelcome(welcome), welcome)
   t.throws(() => readWelcome({ ...welcome, heartbeatMs: -1 }), { message: /heartbeatMs/ })
 })
