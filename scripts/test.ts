@@ -115,6 +115,7 @@ async function runPhase(name: string, phase: Phase): Promise<Outcome> {
   const files = phase.folders.flatMap(testFilesIn)
   if (phase.needsRoot && process.getuid?.() !== 0) {
     for (const file of files) printLine({ mark: 'skip', ms: 0, text: 'needs root', name: file })
+    console.log(`     ${name}: skipped, for it starts engines in namespaces. As root it runs.`)
     return { passed: 0, failed: 0, skipped: files.length }
   }
   const inBatches = phase.batches === undefined ? undefined : await runBatches(files, phase)
@@ -266,6 +267,7 @@ async function main(names: readonly string[]): Promise<void> {
   if (isStrict && sum.skipped > 0) console.log('CI=true: skipped tests count as failures')
   console.log(`${((performance.now() - started) / secondMs).toFixed(1)} s in all`)
   console.log(formatCounts(sum))
+  if (sum.passed + sum.failed === 0) console.log('nothing has run, and that is no success')
   const isGreen = sum.failed === 0 && (!isStrict || sum.skipped === 0)
   if (!isGreen || sum.passed === 0) process.exitCode = 1
 }
