@@ -199,7 +199,7 @@ function openRouter(
     isQuorate: () => machine.isQuorate,
     heartbeatMs: () => clusterOf().spec.dispatcher.heartbeatPeriodNs / nsPerMs,
     welcome: (id, open) => ({
-      table: present(trust.signedTable(), 'a manager has a table'),
+      table: tableFor(trust, open.tableIndex),
       epoch: machine.raft.epoch,
       ...(open.manager === undefined
         ? {}
@@ -221,6 +221,11 @@ function openRouter(
     },
     local: options.worker,
   })
+}
+
+function tableFor(trust: Trust, knownIndex: number): Uint8Array {
+  const isKnown = knownIndex === trust.table()?.index
+  return isKnown ? new Uint8Array(0) : present(trust.signedTable(), 'a manager has a table')
 }
 
 /** A certificate for a node's key as a manager. It only introduces; the log says what it may. */

@@ -15,6 +15,7 @@ import { type ClusterId, makeId, type NodeId, type TaskId } from '../core/base/i
 import type { Log } from '../core/base/note.ts'
 import { seededRandom } from '../core/base/random.ts'
 import type { Command, CommandAnswer } from '../core/command/command.ts'
+import type { MemberTable } from '../core/dispatch/table.ts'
 import { WorkerMachine } from '../core/machine/worker.ts'
 import { type ManagerStatus, memberIdOf, type NodeDescription } from '../core/object/node.ts'
 import { bootstrapState, joinState } from '../core/raft/birth.ts'
@@ -28,6 +29,7 @@ import { encodeCertificate } from '../net/secure/certificate.ts'
 import { type KeyPair, makeSigningKeys } from '../net/secure/crypto.ts'
 import type { Identity } from '../net/secure/handshake.ts'
 import { makeJoinSecret } from '../net/secure/join-token.ts'
+import { tableChange } from '../net/secure/signed-table.ts'
 import type { SessionOpen, SessionWelcome } from '../net/wire/session-messages.ts'
 import { parseHostPort } from './base/addresses.ts'
 import type { Clock } from './base/clock.ts'
@@ -79,6 +81,8 @@ export interface NodeParts {
 }
 
 const roleMsMax = 10_000
+/** Many join at once: those who are members already hear of them together. */
+const tellDelayMs = 100
 /** An engine that is upgraded is back before that. */
 const engineMsMax = 15_000
 const pollMs = 50
@@ -183,6 +187,9 @@ export class Node {
   /** Why this node can run nothing at present. */
   #fault: string | undefined
   #cancelFault: (() => void) | undefined
+  /** The table that those with a session here have, or an older one than they have. */
+  #told: MemberTable | undefined
+  #cancelTell: (() => void) | undefined
   /** Changes of role run one after the other. */
   #changing: Promise<void> = Promise.resolve()
   #epoch: Epoch | undefined
@@ -257,7 +264,9 @@ export class Node {
       say: () => this.#say(),
       onWelcome: (welcome) => this.#takeWelcome(welcome),
       onAssign: (assignments) => this.#worker.assign(assignments),
-      onTable: (signed) => void this.trust.take(signed),
+      onTable: (change) => {
+        if (!this.trust.takeChange(change)) this.#client.renew()
+      },
       onReached: (isReached, silentMs) => this.#worker.setReached(isReached, silentMs),
       onLease: (sentAtMs, heartbeatMs) => this.#lease.renew(sentAtMs, heartbeatMs),
       onExpelled: (error) => this.#expel(error.message),
@@ -364,6 +373,7 @@ export class Node {
     this.#client.close()
     this.#lease.close()
     this.#cancelFault?.()
+    this.#cancelTell?.()
     this.#worker.close()
     await Promise.all([
       this.ingress.close(),
@@ -422,6 +432,7 @@ export class Node {
       description,
       address,
       reports: this.#worker.reports(),
+      tableIndex: this.trust.table()?.index ?? 0,
       ...(this.#fault === undefined ? {} : { fault: this.#fault }),
       ...(ring === undefined || ring.isLocked
         ? {}
@@ -430,7 +441,7 @@ export class Node {
   }
 
   #takeWelcome(welcome: SessionWelcome): void {
-    this.trust.take(welcome.table)
+    if (welcome.table.length > 0) this.trust.take(welcome.table)
     this.#epoch = welcome.epoch
     const { managerCertificate } = welcome
     if (managerCertificate === undefined || this.#identity.manager !== undefined) return
@@ -446,7 +457,10 @@ export class Node {
       saveMembers(this.#options.stateFolder, signed).catch((error: unknown) => {
         this.#options.log('error', 'members.not-stored', { error: String(error) })
       })
-      this.#half?.router.tellAttached('session.table', { table: signed })
+      // Who is out has to hear of it before the connection ends.
+      const isOut = this.#told?.rows.some(({ id }) => this.trust.member(id) === undefined)
+      if (isOut === true) this.#tellTable()
+      else this.#cancelTell ??= this.#options.clock.after(tellDelayMs, () => this.#tellTable())
     }
     for (const { id, managerAddress } of this.trust.table()?.rows ?? []) {
       if (id === nodeId) continue
@@ -461,6 +475,17 @@ export class Node {
     } else if (row.role === 'worker' && this.#ring !== undefined && !this.isLocked) {
       this.#change(() => this.#stepDown())
     }
+  }
+
+  /** Those whose session is with us: what has changed since they were told last. */
+  #tellTable(): void {
+    this.#cancelTell?.()
+    this.#cancelTell = undefined
+    const [table, signed, told] = [this.trust.table(), this.trust.signedTable(), this.#told]
+    this.#told = table
+    if (table === undefined || signed === undefined || told === undefined) return
+    const change = tableChange(told, { table, signed })
+    if (change.index > change.from) this.#half?.router.tellAttached('session.table', change)
   }
 
   #change(run: () => Promise<void>): void {

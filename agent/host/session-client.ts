@@ -12,7 +12,8 @@ import type { Assignments } from '../../core/dispatch/protocol.ts'
 import type { TaskReport } from '../../core/object/task.ts'
 import type { PeerHandlers } from '../../net/cluster/connection.ts'
 import type { Peers } from '../../net/cluster/peers.ts'
-import { readBytes, readFields, readText } from '../../net/wire/check.ts'
+import { readTableChange, type TableChange } from '../../net/secure/signed-table.ts'
+import { readFields, readText } from '../../net/wire/check.ts'
 import {
   readAssign,
   readPulse,
@@ -36,7 +37,7 @@ export interface SessionClientOptions {
   readonly say: () => Omit<SessionOpen, 'session'> | undefined
   readonly onWelcome: (welcome: SessionWelcome) => void
   readonly onAssign: (assignments: Assignments) => void
-  readonly onTable: (signed: Uint8Array) => void
+  readonly onTable: (change: TableChange) => void
   /** `silentMs`: how long ago the last heartbeat left that was answered. */
   readonly onReached: (isReached: boolean, silentMs: number) => void
   /** The cluster has answered, as of what left at that time (Clock.bootMs). */
@@ -286,8 +287,7 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
         },
         'session.table': {
           from: ['manager', 'newcomer'],
-          handle: (_peer, body) =>
-            options.onTable(readBytes(readFields(body, 'table'), 'table', { max: 8 * 2 ** 20 })),
+          handle: (_peer, body) => options.onTable(readTableChange(body)),
         },
       },
     },

@@ -229,7 +229,7 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
     },
     tellAttached: (kind, body) => {
       for (const nodeId of attached.keys()) {
-        if (nodeId !== ownId) peers.send(nodeId, kind, body, { replaces: kind })
+        if (nodeId !== ownId) peers.send(nodeId, kind, body)
       }
     },
     detach: (nodeId) => attached.delete(nodeId),

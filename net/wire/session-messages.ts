@@ -41,6 +41,8 @@ export interface SessionOpen {
   /** Without port. */
   readonly address: string
   readonly reports: readonly TaskReport[]
+  /** Index of the table of members that it has. */
+  readonly tableIndex: number
   /** Why it can run nothing at present; absent on a node that is well. */
   readonly fault?: string
   /** Given by a node that is, or is to be, a manager. */
@@ -53,7 +55,7 @@ export interface SessionWelcome {
   readonly heartbeatMs: number
   /** The leader speaks for the cluster: what may run on a lease may do so from now on. */
   readonly isQuorate: boolean
-  /** The signed table of members. */
+  /** The signed table of members; empty if the node has it. */
   readonly table: Uint8Array
   readonly epoch: Epoch
   /** The cluster's word for the manager's key that was named. */
@@ -93,6 +95,7 @@ export function readSessionOpen(value: unknown): SessionOpen {
     description: readDescription(fields['description']),
     address: readText(fields, 'address', textMax),
     reports: readReports(fields),
+    tableIndex: readCount(fields, 'tableIndex'),
     ...(fault === undefined ? {} : { fault }),
     ...(manager === undefined ? {} : { manager }),
   }

@@ -135,7 +135,13 @@ async function openStage(t: Test): Promise<Stage> {
     // The follower alone, so that what the leader says takes the longer way.
     managers: () => [nodeIdOf(2)],
     router: () => undefined,
-    say: () => ({ incarnation: 'i', description, address: '127.0.0.1', reports: [] }),
+    say: () => ({
+      incarnation: 'i',
+      description,
+      address: '127.0.0.1',
+      reports: [],
+      tableIndex: 0,
+    }),
     onWelcome: () => undefined,
     onAssign: (assignments) => assigned.push(assignments),
     onTable: () => undefined,

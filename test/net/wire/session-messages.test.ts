@@ -30,6 +30,7 @@ const open = {
     agentVersion: '0.1.0',
   },
   address: '10.0.0.1',
+  tableIndex: 12,
   reports: [
     {
       id: nodeIdOf(3),
