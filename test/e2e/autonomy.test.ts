@@ -191,7 +191,9 @@ t.test('what runs on a lease never has two copies', async (t) => {
     await awaitStatus(field, 'Ready')
     await cluster.awaitRunning('one', 3)
     if (!(await copies('one')).some(({ place }) => place === field)) {
-      await cluster.must(0, 'service', 'update', '--detach', '--force', 'one')
+      await cluster.must(0, 'service', 'scale', '--detach', 'one=0')
+      await awaitCopies('one', 0)
+      await cluster.must(0, 'service', 'scale', '--detach', 'one=3')
       await waitFor({ what: 'a copy in the field', timeoutMs: 60_000 }, async () => {
         const list = await copies('one')
         return list.length === 3 && list.some(({ place }) => place === field)

@@ -113,7 +113,8 @@ t.test('a manager on a thin line causes no election', async (t) => {
   })
   for (const index of [0, 1, 2]) {
     const log = cluster.agent(index).log().slice(mark[index])
-    t.notMatch(log, /raft\.role/, `manager ${index + 1} saw no change of roles`)
+    // Its pre-votes are refused, and cost nothing.
+    t.notMatch(log, /raft\.role role=(candidate|leader)/, `no election by manager ${index + 1}`)
   }
   t.equal(await cluster.leader(), leader)
 })
