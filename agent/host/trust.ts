@@ -1,6 +1,7 @@
 // Trust: whom this node takes for a member, and for what. It holds the newest table of members that
 // it has seen, from its own log or from a manager's word, and tells when that changes.
 
+import { hasCode } from '../../core/base/error.ts'
 import type { NodeId } from '../../core/base/id.ts'
 import {
   isNewerTable,
@@ -9,7 +10,7 @@ import {
   roleInTable,
 } from '../../core/dispatch/table.ts'
 import type { TrustPolicy } from '../../net/secure/handshake.ts'
-import { decodeTable } from '../../net/secure/signed-table.ts'
+import { applyTableChange, decodeTable, type TableChange } from '../../net/secure/signed-table.ts'
 
 export interface Trust extends TrustPolicy {
   readonly table: () => MemberTable | undefined
@@ -22,6 +23,8 @@ export interface Trust extends TrustPolicy {
    * True if it was.
    */
   readonly take: (signed: Uint8Array) => boolean
+  /** Makes the newer table of the one it has; false if that cannot be, and the whole is needed. */
+  readonly takeChange: (change: TableChange) => boolean
   /** Calls the listener after each change; returns how to stop. */
   readonly watch: (listener: () => void) => () => void
 }
@@ -31,6 +34,11 @@ export function createTrust(clusterKeys: () => readonly Uint8Array[]): Trust {
   const listeners = new Set<() => void>()
   let rows: ReadonlyMap<NodeId, MemberRow> = new Map()
   let current: { readonly table: MemberTable; readonly signed: Uint8Array } | undefined
+  const adopt = (table: MemberTable, signed: Uint8Array): void => {
+    current = { table, signed }
+    rows = new Map(table.rows.map((row) => [row.id, row]))
+    for (const listener of listeners) listener()
+  }
   return {
     clusterKeys,
     // Who knows nobody yet has a token's or a manager's word for the cluster, and a certificate
@@ -44,10 +52,22 @@ export function createTrust(clusterKeys: () => readonly Uint8Array[]): Trust {
     take: (signed) => {
       const table = decodeTable(signed, clusterKeys())
       if (current !== undefined && !isNewerTable(table, current.table)) return false
-      current = { table, signed }
-      rows = new Map(table.rows.map((row) => [row.id, row]))
-      for (const listener of listeners) listener()
+      adopt(table, signed)
       return true
+    },
+    takeChange: (change) => {
+      // A change leads from one table to the next of the same epoch; into another one leads the whole.
+      if (current === undefined || change.epoch !== current.table.epoch) return false
+      if (change.index <= current.table.index) return true
+      if (change.from > current.table.index) return false
+      try {
+        const { table, signed } = applyTableChange(current.table, change, clusterKeys())
+        adopt(table, signed)
+        return true
+      } catch (error) {
+        if (!hasCode(error, 'permission-denied')) throw error
+        return false
+      }
     },
     watch: (listener) => {
       listeners.add(listener)

@@ -72,6 +72,8 @@ export type Command =
       readonly id: NodeId
       readonly description: NodeDescription
       readonly address: string
+      /** Why it can run nothing at present. */
+      readonly fault?: string
       /** Given by a node that is to be a manager and has made its key. */
       readonly manager?: { readonly key: Uint8Array; readonly address: string }
     }

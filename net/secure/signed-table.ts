@@ -1,9 +1,12 @@
 // The table of members as bytes, with the cluster's signature: what a node keeps on its disk, and
 // by which it knows whom to trust when no manager is there to ask.
 //
-//   signed table  [ body, signature, 64 ]     MessagePack
+//   signed table  [ body, signature, 64 ]     MessagePack; rows in order of their ids
 //   signed        "skep members\n" + body, with the cluster's Ed25519 key
+//   change        what differs from an older table, and the signature of the whole newer one: who
+//                 has the older one makes the newer from it, byte for byte
 
+import { equal } from '../../core/base/equal.ts'
 import { CodedError } from '../../core/base/error.ts'
 import { type ClusterId, isId, type NodeId } from '../../core/base/id.ts'
 import { encodeText } from '../../core/base/text.ts'
@@ -27,10 +30,89 @@ const bytesMax = 8 * 1024 * 1024
 export const membersMax = 20_000
 const limits = { bytesMax, depthMax: 6, itemsMax: membersMax * 16 }
 
+/** What makes a newer table of an older one. */
+export interface TableChange {
+  /** Of both; absent: 1. */
+  readonly epoch?: number
+  /** Index of the older one. */
+  readonly from: number
+  readonly index: number
+  readonly put: readonly MemberRow[]
+  readonly removed: readonly NodeId[]
+  /** Of the newer one as a whole. */
+  readonly signature: Uint8Array
+}
+
 /** The table, signed with the cluster's private key. */
 export function encodeTable(table: MemberTable, clusterKey: Uint8Array): Uint8Array {
-  const body = encode({ version: formatVersion, ...table })
+  const body = bodyOf(table)
   return encode([body, sign(clusterKey, signedPart(body))])
+}
+
+/** The same bytes for the same table, whoever makes them. */
+function bodyOf({ clusterId, epoch, index, rows }: MemberTable): Uint8Array {
+  const inOrder = [...rows].sort((a, b) => (a.id < b.id ? -1 : 1))
+  const plain = inOrder.map(({ id, role, keys: { worker, manager }, generation, ...row }) => ({
+    ...{ id, role, keys: { worker, ...(manager === undefined ? {} : { manager }) }, generation },
+    ...(row.managerAddress === undefined ? {} : { managerAddress: row.managerAddress }),
+  }))
+  const common = { version: formatVersion, clusterId, index, rows: plain }
+  return encode(epoch === undefined ? common : { ...common, epoch })
+}
+
+/** What the newer table, as signed, has that the older one has not. */
+export function tableChange(
+  older: MemberTable,
+  newer: { readonly table: MemberTable; readonly signed: Uint8Array },
+): TableChange {
+  const had = new Map(older.rows.map((row) => [row.id, row]))
+  const has = new Set(newer.table.rows.map(({ id }) => id))
+  const { epoch } = newer.table
+  return {
+    from: older.index,
+    ...(epoch === undefined ? {} : { epoch }),
+    index: newer.table.index,
+    put: newer.table.rows.filter((row) => !equal(had.get(row.id), row)),
+    removed: [...had.keys()].filter((id) => !has.has(id)),
+    signature: partsOf(newer.signed).signature,
+  }
+}
+
+/**
+ * The newer table and its signed bytes. Throws permission-denied if that is not what the cluster has
+ * signed: it was made for another older one.
+ */
+export function applyTableChange(
+  older: MemberTable,
+  change: TableChange,
+  clusterKeys: readonly Uint8Array[],
+): { readonly table: MemberTable; readonly signed: Uint8Array } {
+  const rows = new Map(older.rows.map((row) => [row.id, row]))
+  for (const id of change.removed) rows.delete(id)
+  for (const row of change.put) rows.set(row.id, row)
+  const { clusterId } = older
+  const { epoch } = change
+  const common = { clusterId, index: change.index, rows: [...rows.values()] }
+  const body = bodyOf(epoch === undefined ? common : { ...common, epoch })
+  const signed = encode([body, change.signature])
+  return { table: decodeTable(signed, clusterKeys), signed }
+}
+
+/** Reads a change. Throws bad-request. */
+export function readTableChange(value: unknown): TableChange {
+  const fields = readFields(value, 'table change')
+  const epoch = readOptional(fields, 'epoch', () => readCount(fields, 'epoch'))
+  return {
+    from: readCount(fields, 'from'),
+    ...(epoch === undefined ? {} : { epoch }),
+    index: readCount(fields, 'index'),
+    put: readList(fields, 'put', { max: membersMax, item: readRow }),
+    removed: readList(fields, 'removed', {
+      max: membersMax,
+      item: (id) => idOf({ id }, 'id') as NodeId,
+    }),
+    signature: readBytes(fields, 'signature', signatureBytes),
+  }
 }
 
 /**
@@ -38,11 +120,7 @@ export function encodeTable(table: MemberTable, clusterKey: Uint8Array): Uint8Ar
  * none, permission-denied for a signature of another cluster.
  */
 export function decodeTable(bytes: Uint8Array, clusterKeys: readonly Uint8Array[]): MemberTable {
-  const parts = decode(bytes, limits)
-  const [body, signature] = Array.isArray(parts) ? parts : []
-  const fields = { body, signature }
-  const signed = readBytes(fields, 'body', { max: bytesMax })
-  const proof = readBytes(fields, 'signature', signatureBytes)
+  const { body: signed, signature: proof } = partsOf(bytes)
   const message = signedPart(signed)
   if (!clusterKeys.some((key) => verify(key, { message, signature: proof }))) {
     throw new CodedError('permission-denied', 'the table of members is signed by another cluster')
@@ -55,6 +133,16 @@ export function decodeTable(bytes: Uint8Array, clusterKeys: readonly Uint8Array[
     ...(epoch === undefined ? {} : { epoch }),
     index: readCount(table, 'index'),
     rows: readList(table, 'rows', { max: membersMax, item: readRow }),
+  }
+}
+
+function partsOf(bytes: Uint8Array): { readonly body: Uint8Array; readonly signature: Uint8Array } {
+  const parts = decode(bytes, limits)
+  const [body, signature] = Array.isArray(parts) ? parts : []
+  const fields = { body, signature }
+  return {
+    body: readBytes(fields, 'body', { max: bytesMax }),
+    signature: readBytes(fields, 'signature', signatureBytes),
   }
 }
 
