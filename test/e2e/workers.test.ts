@@ -259,6 +259,8 @@ t.test('the leader dies: nobody is called down, and no task is moved', async (t)
   const leader = await cluster.leader()
   const before = await elsewhere([leader])
   const index = managers.find((place) => place !== leader) ?? 0
+  const marks = cluster.agents.map((agent) => agent.log().length)
+  const killedAtMs = Date.now()
   await cluster.agent(leader).kill()
   const others = [...managers, ...workers].filter((place) => place !== leader)
   const isWell = (lines: readonly NodeLine[]): boolean =>
@@ -271,6 +273,15 @@ t.test('the leader dies: nobody is called down, and no task is moved', async (t)
     if (lines !== undefined && !isWell(lines)) wrong++
   }
   t.equal(wrong, 0)
+  for (const place of workers) {
+    const log = cluster.agent(place).log().slice(marks[place])
+    const times = [...log.matchAll(/^(\S+) .*session\.(lost|open)/gm)]
+    const [lost, open] = times.map(([, at = '']) => Date.parse(at))
+    if (lost === undefined || open === undefined) continue
+    t.comment(
+      `n${place + 1} moved its session: lost ${lost - killedAtMs} ms after the kill, open after ${open - killedAtMs} ms`,
+    )
+  }
   await cluster.agent(leader).start()
   await cluster.awaitNodes(isAllReady, { index })
   const now = new Set((await settled(12)).map(({ container }) => container))
