@@ -127,6 +127,10 @@ export async function openManager(options: ManagerHalfOptions): Promise<ManagerH
     })
     host.watch(options.onApplied)
     const router = openRouter(options, { machine, host, leader })
+    // A node counts its lease by the period that it was told when its session opened.
+    host.watch((applied) => {
+      if (changesHeartbeat(applied)) router.leaderChanged()
+    })
     const line = createLeaderLine({
       ...{ host, leader, clock, peers: options.peers },
       reachable: () => {
@@ -167,6 +171,14 @@ export async function openManager(options: ManagerHalfOptions): Promise<ManagerH
     await storage.close()
     throw error
   }
+}
+
+function changesHeartbeat(applied: readonly Applied[]): boolean {
+  const period = (object: ClusterObject | undefined): number | undefined =>
+    object?.kind === 'cluster' ? object.spec.dispatcher.heartbeatPeriodNs : undefined
+  return applied.some(
+    ({ before, after }) => before !== undefined && period(before) !== period(after),
+  )
 }
 
 function leaderOf(machine: ManagerMachine): Leader {
