@@ -3,7 +3,12 @@
 
 import { hasCode } from '../../core/base/error.ts'
 import type { NodeId } from '../../core/base/id.ts'
-import { type MemberRow, type MemberTable, roleInTable } from '../../core/dispatch/table.ts'
+import {
+  isNewerTable,
+  type MemberRow,
+  type MemberTable,
+  roleInTable,
+} from '../../core/dispatch/table.ts'
 import type { TrustPolicy } from '../../net/secure/handshake.ts'
 import { applyTableChange, decodeTable, type TableChange } from '../../net/secure/signed-table.ts'
 
@@ -46,7 +51,7 @@ export function createTrust(clusterKeys: () => readonly Uint8Array[]): Trust {
     managers: () => [...rows.values()].filter((row) => row.role === 'manager'),
     take: (signed) => {
       const table = decodeTable(signed, clusterKeys())
-      if (current !== undefined && table.index <= current.table.index) return false
+      if (current !== undefined && !isNewerTable(table, current.table)) return false
       adopt(table, signed)
       return true
     },

@@ -6,6 +6,7 @@ import type { Node } from '../object/node.ts'
 import { validateCluster } from '../spec/validate.ts'
 import type { Draft } from '../store/draft.ts'
 import type { Command, CommandAnswer } from './command.ts'
+import { demoted } from './node.ts'
 import { checkVersion } from './version.ts'
 
 /** Makes the cluster object and its first node, a manager. Only the host of a new cluster asks. */
@@ -58,6 +59,21 @@ export function updateCluster(
     spec: command.spec,
     joinSecrets: { ...cluster.joinSecrets, ...command.rotate },
   })
+  return { id: cluster.id, warnings: [] }
+}
+
+/** One manager goes on alone: the others are workers from here on, until they join anew. */
+export function recoverCluster(
+  draft: Draft,
+  command: Extract<Command, { type: 'cluster.recover' }>,
+): CommandAnswer {
+  const cluster = draft.cluster()
+  if (cluster === undefined) throw new CodedError('not-found', 'cluster not found')
+  draft.put<Cluster>({ ...cluster, epoch: command.epoch })
+  for (const node of draft.all('node')) {
+    if (node.spec.role !== 'manager' || node.memberId === command.memberId) continue
+    draft.put<Node>({ ...demoted(node), spec: { ...node.spec, role: 'worker' } })
+  }
   return { id: cluster.id, warnings: [] }
 }
 

@@ -41,6 +41,13 @@ export interface ClusterKey {
   readonly privateKey: Uint8Array
 }
 
+/** The line of descent that the cluster's state is in; see core/raft's epochs. */
+export interface ClusterEpoch {
+  readonly counter: number
+  /** Nodes may follow it also from an epoch that is not its parent. */
+  readonly isForced: boolean
+}
+
 export interface Cluster extends Meta<ClusterId> {
   readonly kind: 'cluster'
   readonly spec: ClusterSpec
@@ -53,4 +60,6 @@ export interface Cluster extends Meta<ClusterId> {
   /** Prefix length of a network cut from the pool. */
   readonly subnetSize: number
   readonly dataPathPort: number
+  /** Absent in the first epoch. */
+  readonly epoch?: ClusterEpoch
 }

@@ -48,13 +48,14 @@ export function encodeTable(table: MemberTable, clusterKey: Uint8Array): Uint8Ar
 }
 
 /** The same bytes for the same table, whoever makes them. */
-function bodyOf({ clusterId, index, rows }: MemberTable): Uint8Array {
+function bodyOf({ clusterId, epoch, index, rows }: MemberTable): Uint8Array {
   const inOrder = [...rows].sort((a, b) => (a.id < b.id ? -1 : 1))
   const plain = inOrder.map(({ id, role, keys: { worker, manager }, generation, ...row }) => ({
     ...{ id, role, keys: { worker, ...(manager === undefined ? {} : { manager }) }, generation },
     ...(row.managerAddress === undefined ? {} : { managerAddress: row.managerAddress }),
   }))
-  return encode({ version: formatVersion, clusterId, index, rows: plain })
+  const common = { version: formatVersion, clusterId, index, rows: plain }
+  return encode(epoch === undefined ? common : { ...common, epoch })
 }
 
 /** What the newer table, as signed, has that the older one has not. */
@@ -75,7 +76,7 @@ export function tableChange(
 
 /**
  * The newer table and its signed bytes. Throws permission-denied if that is not what the cluster has
- * signed: it was made for another older one.
+ * signed: it was made for another older one, or one of another epoch.
  */
 export function applyTableChange(
   older: MemberTable,
@@ -85,8 +86,7 @@ export function applyTableChange(
   const rows = new Map(older.rows.map((row) => [row.id, row]))
   for (const id of change.removed) rows.delete(id)
   for (const row of change.put) rows.set(row.id, row)
-  const { clusterId } = older
-  const body = bodyOf({ clusterId, index: change.index, rows: [...rows.values()] })
+  const body = bodyOf({ ...older, index: change.index, rows: [...rows.values()] })
   const signed = encode([body, change.signature])
   return { table: decodeTable(signed, clusterKeys), signed }
 }
@@ -118,8 +118,10 @@ export function decodeTable(bytes: Uint8Array, clusterKeys: readonly Uint8Array[
   }
   const table = readFields(decode(signed, limits), 'table')
   readCount(table, 'version', { min: formatVersion, max: formatVersion })
+  const epoch = readOptional(table, 'epoch', () => readCount(table, 'epoch'))
   return {
     clusterId: idOf(table, 'clusterId') as ClusterId,
+    ...(epoch === undefined ? {} : { epoch }),
     index: readCount(table, 'index'),
     rows: readList(table, 'rows', { max: membersMax, item: readRow }),
   }

@@ -45,8 +45,20 @@ export interface SessionOpen {
   readonly tableIndex: number
   /** Why it can run nothing at present; absent on a node that is well. */
   readonly fault?: string
+  /** By the node's clock, which may be years off. */
+  readonly sentAtMs: number
+  /** The line of descent that the node has followed so far, if it knows one. */
+  readonly epoch?: Epoch
   /** Given by a node that is, or is to be, a manager. */
   readonly manager?: { readonly key: Uint8Array; readonly address: string }
+}
+
+/** What became of its tasks since. */
+export interface SessionReport {
+  readonly session: string
+  readonly reports: readonly TaskReport[]
+  /** By the node's clock. */
+  readonly sentAtMs: number
 }
 
 /** What it is told. */
@@ -89,6 +101,7 @@ export function readSessionOpen(value: unknown): SessionOpen {
   const fields = readFields(value, 'session.open')
   const manager = readOptional(fields, 'manager', () => readManager(fields['manager']))
   const fault = readOptional(fields, 'fault', () => readText(fields, 'fault', longTextMax))
+  const epoch = readOptional(fields, 'epoch', () => readEpoch(fields['epoch']))
   return {
     session: readText(fields, 'session', textMax),
     incarnation: readText(fields, 'incarnation', textMax),
@@ -97,13 +110,24 @@ export function readSessionOpen(value: unknown): SessionOpen {
     reports: readReports(fields),
     tableIndex: readCount(fields, 'tableIndex'),
     ...(fault === undefined ? {} : { fault }),
+    sentAtMs: readNumber(fields, 'sentAtMs'),
+    ...(epoch === undefined ? {} : { epoch }),
     ...(manager === undefined ? {} : { manager }),
   }
 }
 
-/** Reads the reports of a record. */
-export function readReports(fields: Fields): readonly TaskReport[] {
+function readReports(fields: Fields): readonly TaskReport[] {
   return readList(fields, 'reports', { max: reportsMax, item: readReport })
+}
+
+/** Reads a report. Throws bad-request. */
+export function readSessionReport(value: unknown): SessionReport {
+  const fields = readFields(value, 'session.report')
+  return {
+    session: readText(fields, 'session', textMax),
+    reports: readReports(fields),
+    sentAtMs: readNumber(fields, 'sentAtMs'),
+  }
 }
 
 /** Reads a welcome. */
