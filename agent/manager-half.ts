@@ -141,6 +141,10 @@ export async function openManager(options: ManagerHalfOptions): Promise<ManagerH
     })
     host.watch(options.onApplied)
     const router = openRouter(options, { machine, host, leader })
+    // A node counts its lease by the period that it was told when its session opened.
+    host.watch((applied) => {
+      if (changesHeartbeat(applied)) router.leaderChanged()
+    })
     const line = createLeaderLine({
       ...{ host, leader, clock, peers: options.peers },
       reachable: () => {
@@ -183,6 +187,14 @@ export async function openManager(options: ManagerHalfOptions): Promise<ManagerH
   }
 }
 
+function changesHeartbeat(applied: readonly Applied[]): boolean {
+  const period = (object: ClusterObject | undefined): number | undefined =>
+    object?.kind === 'cluster' ? object.spec.dispatcher.heartbeatPeriodNs : undefined
+  return applied.some(
+    ({ before, after }) => before !== undefined && period(before) !== period(after),
+  )
+}
+
 function leaderOf(machine: ManagerMachine): Leader {
   if (machine.isReady) return { type: 'self' }
   const { leaderId, id } = machine.raft
@@ -214,7 +226,7 @@ function openRouter(
     heartbeatMs: () => clusterOf().spec.dispatcher.heartbeatPeriodNs / nsPerMs,
     checkEpoch: (id, open) => checkEpoch(id, open, { epoch: machine.raft.epoch, clusterOf }),
     welcome: (id, open) => ({
-      table: tableFor(trust, open.tableIndex),
+      table: tableFor(trust, open),
       epoch: machine.raft.epoch,
       ...(open.manager === undefined
         ? {}
@@ -238,6 +250,12 @@ function openRouter(
   })
 }
 
+function tableFor(trust: Trust, { tableIndex, epoch }: SessionOpen): Uint8Array {
+  const table = trust.table()
+  const isKnown = tableIndex === table?.index && (epoch?.counter ?? 1) === (table.epoch ?? 1)
+  return isKnown ? new Uint8Array(0) : present(trust.signedTable(), 'a manager has a table')
+}
+
 /**
  * A node may follow from its own epoch into one that was recovered from it, once; a manager that was
  * left behind may not, for it may have promised what was never kept. Throws conflict, or with
@@ -259,11 +277,6 @@ function checkEpoch(
   if (open.manager === undefined) return
   const text = `the cluster was recovered without this manager, and is in epoch ${epoch.counter} now`
   throw new CodedError('permission-denied', text, { detail: { isExpelled: true } })
-}
-
-function tableFor(trust: Trust, knownIndex: number): Uint8Array {
-  const isKnown = knownIndex === trust.table()?.index
-  return isKnown ? new Uint8Array(0) : present(trust.signedTable(), 'a manager has a table')
 }
 
 /** A certificate for a node's key as a manager. It only introduces; the log says what it may. */

@@ -597,13 +597,20 @@ export class Node {
       description,
       address,
       reports: this.#worker.reports(),
-      ...(epoch === undefined ? {} : { epoch }),
-      tableIndex: this.trust.table()?.index ?? 0,
+      tableIndex: this.#tableIndex(),
       ...(this.#fault === undefined ? {} : { fault: this.#fault }),
+      ...(epoch === undefined ? {} : { epoch }),
       ...(ring === undefined || ring.isLocked
         ? {}
         : { manager: { key: ring.managerKey.publicKey, address: managerAddress } }),
     }
+  }
+
+  /** Of the table that we have, if it is of the epoch that we say we follow; else 0. */
+  #tableIndex(): number {
+    const table = this.trust.table()
+    const isSame = (table?.epoch ?? 1) === (this.#identity.epoch?.counter ?? 1)
+    return table !== undefined && isSame ? table.index : 0
   }
 
   #takeWelcome(welcome: SessionWelcome): void {
@@ -659,6 +666,17 @@ export class Node {
     }
   }
 
+  /** Those whose session is with us: what has changed since they were told last. */
+  #tellTable(): void {
+    this.#cancelTell?.()
+    this.#cancelTell = undefined
+    const [table, signed, told] = [this.trust.table(), this.trust.signedTable(), this.#told]
+    this.#told = table
+    if (table === undefined || signed === undefined || told === undefined) return
+    const change = tableChange(told, { table, signed })
+    if (change.index > change.from) this.#half?.router.tellAttached('session.table', change)
+  }
+
   /** A manager does not know us as what we said we are. */
   #takeRefusal(manager: NodeId, error: CodedError, isFinal: boolean): void {
     if (isFinal) return this.#expel(error.message)
@@ -695,17 +713,6 @@ export class Node {
       else if (fate.type !== 'removed') this.#trouble = why
       this.#client.renew()
     })
-  }
-
-  /** Those whose session is with us: what has changed since they were told last. */
-  #tellTable(): void {
-    this.#cancelTell?.()
-    this.#cancelTell = undefined
-    const [table, signed, told] = [this.trust.table(), this.trust.signedTable(), this.#told]
-    this.#told = table
-    if (table === undefined || signed === undefined || told === undefined) return
-    const change = tableChange(told, { table, signed })
-    if (change.index > change.from) this.#half?.router.tellAttached('session.table', change)
   }
 
   #change(run: () => Promise<void>): void {

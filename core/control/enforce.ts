@@ -6,7 +6,6 @@
 // with a working copy has not lost it for nothing.
 
 import { isLeased, replaceableAtMs } from '../object/lease.ts'
-import type { Node } from '../object/node.ts'
 import type { Service } from '../object/service.ts'
 import { isEnded, type Task } from '../object/task.ts'
 import { matchesNode, parseConstraints } from '../spec/constraint.ts'
@@ -37,9 +36,8 @@ function orphanLost(pass: ControlPass, service: Service): void {
     if (task.nodeId === undefined || isEnded(task.status.state)) continue
     if (task.status.state === 'pending') continue
     const node = pass.draft.get('node', task.nodeId)
-    if (node !== undefined && !isLost(node)) continue
-    // Who left in good order has removed its containers first.
-    if (node?.status.state === 'down' && isLeased(task)) {
+    if (node !== undefined && node.status.state !== 'down') continue
+    if (node !== undefined && isLeased(task)) {
       // A node that is heard of and cannot stop anything keeps it: nobody knows what it runs.
       if (node.status.downAtMs === undefined) continue
       const dueMs = replaceableAtMs(task, node.status.downAtMs)
@@ -60,10 +58,6 @@ function orphanLost(pass: ControlPass, service: Service): void {
       },
     })
   }
-}
-
-function isLost({ status }: Node): boolean {
-  return status.state === 'down' || status.state === 'disconnected'
 }
 
 function isWelcome(pass: ControlPass, task: Task): boolean {

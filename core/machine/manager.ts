@@ -77,10 +77,10 @@ export type ManagerEvent =
       readonly address: string
       /** What its tasks are now: it may have a task that was given up for lost. */
       readonly reports: readonly TaskReport[]
-      /** When that was, by the node's own clock; absent for one that shares ours. */
-      readonly sentAtMs?: number
       /** Why it can run nothing at present. */
       readonly fault?: string
+      /** When that was, by the node's own clock; absent for one that shares ours. */
+      readonly sentAtMs?: number
       readonly manager?: { readonly key: Uint8Array; readonly address: string }
     }
   /** A heartbeat, or anything else, came over the node's session. */
@@ -543,6 +543,17 @@ export class ManagerMachine {
     }
   }
 
+  /** By this leader's clock: another's may be years off. */
+  #restartLeases(nowMs: number): void {
+    for (const { id, status } of this.#store.newest.all('node')) {
+      if (status.state !== 'down' || status.downAtMs === undefined) continue
+      const tasks = this.#store.newest.tasksOfNode(id)
+      if (!tasks.some((task) => isLeased(task) && !isEnded(task.status.state))) continue
+      const { message = '' } = status
+      this.#runOwn({ type: 'node.state', id, state: 'down', message }, nowMs)
+    }
+  }
+
   /** The newest time that any object bears. */
   #newestMs(): number {
     let newestMs = 0
@@ -566,17 +577,6 @@ export class ManagerMachine {
     this.#runOwn({ type: 'cluster.recover', epoch: mark, memberId }, nowMs)
     this.#membersFromIndex = this.#raft.lastIndex
     this.#note('warn', 'cluster.recovered', { epoch: epoch.counter, manager: memberId })
-  }
-
-  /** By this leader's clock: another's may be years off. */
-  #restartLeases(nowMs: number): void {
-    for (const { id, status } of this.#store.newest.all('node')) {
-      if (status.state !== 'down' || status.downAtMs === undefined) continue
-      const tasks = this.#store.newest.tasksOfNode(id)
-      if (!tasks.some((task) => isLeased(task) && !isEnded(task.status.state))) continue
-      const { message = '' } = status
-      this.#runOwn({ type: 'node.state', id, state: 'down', message }, nowMs)
-    }
   }
 
   #apply(entries: readonly Entry[]): void {

@@ -80,7 +80,7 @@ export function tableChange(
 
 /**
  * The newer table and its signed bytes. Throws permission-denied if that is not what the cluster has
- * signed: it was made for another older one.
+ * signed: it was made for another older one, or one of another epoch.
  */
 export function applyTableChange(
   older: MemberTable,
@@ -90,10 +90,7 @@ export function applyTableChange(
   const rows = new Map(older.rows.map((row) => [row.id, row]))
   for (const id of change.removed) rows.delete(id)
   for (const row of change.put) rows.set(row.id, row)
-  const { clusterId } = older
-  const { epoch } = change
-  const common = { clusterId, index: change.index, rows: [...rows.values()] }
-  const body = bodyOf(epoch === undefined ? common : { ...common, epoch })
+  const body = bodyOf({ ...older, index: change.index, rows: [...rows.values()] })
   const signed = encode([body, change.signature])
   return { table: decodeTable(signed, clusterKeys), signed }
 }

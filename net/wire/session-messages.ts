@@ -41,14 +41,14 @@ export interface SessionOpen {
   /** Without port. */
   readonly address: string
   readonly reports: readonly TaskReport[]
-  /** By the node's clock, which may be years off. */
-  readonly sentAtMs: number
-  /** The line of descent that the node has followed so far, if it knows one. */
-  readonly epoch?: Epoch
   /** Index of the table of members that it has. */
   readonly tableIndex: number
   /** Why it can run nothing at present; absent on a node that is well. */
   readonly fault?: string
+  /** By the node's clock, which may be years off. */
+  readonly sentAtMs: number
+  /** The line of descent that the node has followed so far, if it knows one. */
+  readonly epoch?: Epoch
   /** Given by a node that is, or is to be, a manager. */
   readonly manager?: { readonly key: Uint8Array; readonly address: string }
 }
@@ -100,18 +100,18 @@ export const beatsMax = 20_000
 export function readSessionOpen(value: unknown): SessionOpen {
   const fields = readFields(value, 'session.open')
   const manager = readOptional(fields, 'manager', () => readManager(fields['manager']))
-  const epoch = readOptional(fields, 'epoch', () => readEpoch(fields['epoch']))
   const fault = readOptional(fields, 'fault', () => readText(fields, 'fault', longTextMax))
+  const epoch = readOptional(fields, 'epoch', () => readEpoch(fields['epoch']))
   return {
     session: readText(fields, 'session', textMax),
     incarnation: readText(fields, 'incarnation', textMax),
     description: readDescription(fields['description']),
     address: readText(fields, 'address', textMax),
     reports: readReports(fields),
-    sentAtMs: readNumber(fields, 'sentAtMs'),
-    ...(epoch === undefined ? {} : { epoch }),
     tableIndex: readCount(fields, 'tableIndex'),
     ...(fault === undefined ? {} : { fault }),
+    sentAtMs: readNumber(fields, 'sentAtMs'),
+    ...(epoch === undefined ? {} : { epoch }),
     ...(manager === undefined ? {} : { manager }),
   }
 }

@@ -31,7 +31,11 @@ async function trouble(seconds: number): Promise<readonly string[]> {
 async function createConfig(name: string, bytes: number): Promise<void> {
   const file = join(cluster.lab.folder, name)
   writeFileSync(file, randomBytes(bytes))
-  await cluster.must(0, 'config', 'create', name, file)
+  // On a busy machine there may be no leader for a moment.
+  await waitFor({ what: `config ${name}`, timeoutMs: 20_000 }, async () => {
+    const { code, stderr } = await cluster.cli(0, 'config', 'create', name, file)
+    return code === 0 || stderr.includes('already exists')
+  })
 }
 
 t.test('a worker behind a translating router joins, though nobody can dial it', async (t) => {

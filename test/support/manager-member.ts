@@ -173,15 +173,8 @@ export async function startMember(options: MemberOptions): Promise<Member> {
     ...(index === undefined ? {} : { snapshot: { index, objects } }),
   })
   host = new ManagerHost({
-    ...{
-      machine,
-      storage,
-      clock,
-      send: transport.send,
-      assign: () => {},
-      endSession: () => {},
-      onLeader: () => {},
-    },
+    ...{ machine, storage, clock, send: transport.send, assign: () => {}, onLeader: () => {} },
+    endSession: () => {},
     onFate: () => {},
     log: (level, event, fields) => {
       if (event === 'raft.role') {

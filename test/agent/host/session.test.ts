@@ -243,34 +243,6 @@ t.test('without a leader the node waits; one that is not known is told so', asyn
   t.pass('and is let in when it is')
 })
 
-t.test('an earlier start of an agent is told that it runs twice', async (t) => {
-  const stage = await openStage(t)
-  stage.lead(0)
-  const { router } = stage.managers[0]
-  const open = (session: string, incarnation: string): Promise<unknown> =>
-    router.open(nodeIdOf(7), {
-      ...{
-        session,
-        incarnation,
-        description,
-        address: '127.0.0.1',
-        reports: [],
-        sentAtMs: 0,
-        tableIndex: 0,
-      },
-    })
-  await open('a', 'first')
-  await open('b', 'first')
-  await open('c', 'second')
-  await t.rejects(open('d', 'first'), {
-    code: 'permission-denied',
-    message: /runs twice.*state folder was copied/,
-    detail: { isExpelled: true },
-  })
-  await open('e', 'second')
-  await open('f', 'third')
-})
-
 t.test('a leader that may have a successor renews no lease', async (t) => {
   const stage = await openStage(t)
   const [leader] = stage.managers
@@ -297,4 +269,32 @@ t.test('a node that was called down opens a new session with its next heartbeat'
   const leases = stage.leases.length
   await waitFor({ what: 'heartbeats', timeoutMs }, () => stage.leases.length > leases + 2)
   t.equal(opened(leader).length, 2)
+})
+
+t.test('an earlier start of an agent is told that it runs twice', async (t) => {
+  const stage = await openStage(t)
+  stage.lead(0)
+  const { router } = stage.managers[0]
+  const open = (session: string, incarnation: string): Promise<unknown> =>
+    router.open(nodeIdOf(7), {
+      ...{
+        session,
+        incarnation,
+        description,
+        address: '127.0.0.1',
+        reports: [],
+        sentAtMs: 0,
+        tableIndex: 0,
+      },
+    })
+  await open('a', 'first')
+  await open('b', 'first')
+  await open('c', 'second')
+  await t.rejects(open('d', 'first'), {
+    code: 'permission-denied',
+    message: /runs twice.*state folder was copied/,
+    detail: { isExpelled: true },
+  })
+  await open('e', 'second')
+  await open('f', 'third')
 })
