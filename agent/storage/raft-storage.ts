@@ -143,6 +143,8 @@ class MemberStorage implements RaftStorage {
 
   async takeSnapshot(head: SnapshotHead, values: Iterable<unknown>): Promise<Snapshot> {
     // An entry may be applied before our own disk has it; a snapshot of it must not come first.
+    // It may not even be with the log yet, but wait behind an install.
+    await this.#last
     await this.#wal.save({})
     const snapshot = await this.#snapshots.make(head, formatValues(values))
     await this.#snapshots.prune(this.#options.snapshotsInUse())
@@ -244,7 +246,10 @@ class MemberStorage implements RaftStorage {
     this.#options.onSpace(isFull)
   }
 
-  /** The newest good snapshot that the log knows of, and the entries from it on. */
+  /**
+   * The newest good snapshot that reaches as far as the log was cut, and the log's entries. It may
+   * be ahead of a log that lost its tail (`acceptLossAtTail`): raft then installs it at its start.
+   */
   async #restore(log: LogState): Promise<Restored | undefined> {
     const { hardState, installed, compactedTo, entries } = log
     if (hardState === undefined) return undefined
@@ -253,10 +258,7 @@ class MemberStorage implements RaftStorage {
       // The crash came between the log's word and the new name.
       await snapshots.adopt(installed.id)
     }
-    const lastIndex = entries[entries.length - 1]?.index ?? compactedTo
-    const known = snapshots.list().filter(({ snapshot }) => {
-      return snapshot.index >= compactedTo && snapshot.index <= lastIndex
-    })
+    const known = snapshots.list().filter(({ snapshot }) => snapshot.index >= compactedTo)
     for (const { snapshot } of known.reverse()) {
       if (await snapshots.check(snapshot.id)) return { hardState, snapshot, entries }
     }

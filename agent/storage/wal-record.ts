@@ -173,7 +173,7 @@ function checkCheckpoint(value: unknown, place: Place): Checkpoint {
 function checkHardState(value: unknown, place: Place): HardState {
   const fields = fieldsOf(value, place)
   for (const name of ['term', 'commit']) checkNumber(fields[name], place)
-  for (const name of ['epoch', 'incarnation', 'seen']) fieldsOf(fields[name], place)
+  for (const name of ['epoch', 'incarnation', 'seen', 'promises']) fieldsOf(fields[name], place)
   const state = fields as unknown as HardState
   return { ...state, votedFor: state.votedFor, epoch: wholeEpoch(state.epoch) }
 }

@@ -7,8 +7,17 @@ import { membershipSizeBytes } from './membership.ts'
 import type { Entry, Epoch, HardState, MemberId, Membership, Restored } from './types.ts'
 
 function hardState(epoch: Epoch, term: number, commit: number): HardState {
-  const incarnation = { counter: 0, nonce: 0 }
-  return { term, votedFor: undefined, commit, epoch, incarnation, starts: [], seen: {} }
+  const incarnation = { counter: 0, nonce: 0, foundTerm: 0, foundIndex: 0 }
+  return {
+    term,
+    votedFor: undefined,
+    commit,
+    epoch,
+    incarnation,
+    starts: [],
+    seen: {},
+    promises: {},
+  }
 }
 
 /** A new cluster. Founders of several members must all start from the very same arguments. */
@@ -50,7 +59,7 @@ export function recoverState(
   const entry: Entry = { type: 'config', index, term, sizeBytes, data: membership }
   const epoch = { counter: old.epoch.counter + 1, id: epochId, parent: old.epoch.id }
   return {
-    hardState: { ...old, term, votedFor: undefined, commit: index, epoch, seen: {} },
+    hardState: { ...old, term, votedFor: undefined, commit: index, epoch, seen: {}, promises: {} },
     snapshot: snapshot === undefined ? undefined : { ...snapshot, epoch },
     entries: [...entries, entry],
   }

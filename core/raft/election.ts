@@ -14,6 +14,7 @@ import {
   mayCampaign,
   membershipOf,
   note,
+  notePromise,
   promise,
   type RaftState,
   resetElectionTimer,
@@ -175,6 +176,7 @@ export function onVoteReply(state: RaftState, from: MemberId, message: VoteReply
   if (message.term < state.term || state.role !== 'candidate') return
   if (!isVoter(membershipOf(state), from)) return
   state.votes.set(from, message.isGranted)
+  if (message.isGranted) notePromise(state, from, 0)
   if (isWon(state)) becomeLeader(state)
   else if (isLost(state)) becomeFollower(state, state.term, undefined)
 }

@@ -6,6 +6,7 @@ import {
   appendEntry,
   becomeFollower,
   commitTo,
+  mergePromises,
   promise,
   type RaftState,
   resetElectionTimer,
@@ -35,6 +36,8 @@ export function onHeartbeat(state: RaftState, from: MemberId, message: Heartbeat
   const longest = electionTicks * limits.electionStretchMax
   state.electionTicks = Math.min(longest, Math.max(electionTicks, message.electionTicks))
   resetElectionTimer(state)
+  mergePromises(state, message.promises)
+  if (state.role === 'stopped') return
   learnCommit(state, message.commit)
   send(state, from, {
     type: 'heartbeatReply',
@@ -48,10 +51,12 @@ export function onCommit(state: RaftState, message: Commit): void {
   learnCommit(state, message.commit)
 }
 
-/** The leader says this only of entries that we acknowledged to it in this term. */
+/**
+ * The leader says this only of entries that we acknowledged to it in this term, but perhaps in an
+ * earlier start: what this one has not matched yet may be another log, if the disk was put back.
+ */
 function learnCommit(state: RaftState, commit: number): void {
-  // A log that ends before has lost what it acknowledged; our answer will show the leader.
-  if (commit <= lastIndex(state.log)) commitTo(state, commit)
+  commitTo(state, Math.min(commit, state.matched))
 }
 
 export function onAppend(state: RaftState, from: MemberId, message: Append): void {
@@ -75,6 +80,7 @@ export function onAppend(state: RaftState, from: MemberId, message: Append): voi
     return
   }
   appendNew(state, message)
+  state.matched = Math.max(state.matched, last)
   commitTo(state, Math.max(state.commit, Math.min(message.commit, last)))
   promise(state, from, { type: 'appendReply', match: last })
 }

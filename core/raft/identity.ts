@@ -3,22 +3,25 @@
 // Each start of a member raises a durable counter and draws a nonce. Peers write down the newest
 // they saw, before they act on anything that it says. A newer start is believed only if it can name
 // the one they know among its predecessors; a fork of that history is a wiped disk, a restored
-// image or the twin of a copied disk, which must not vote with a memory that it lost.
+// image or the twin of a copied disk, which must not vote with a memory that it lost. An image of
+// the same start is no fork, but it holds less than that start had promised: a leader tells
+// everyone what each has promised, and a new start must find as much on its disk.
 
 import { appendNoop } from './leader.ts'
 import {
+  distrust,
+  isBroken,
   isMember,
   isSameStart,
-  lostIncarnation,
   membershipAt,
   mergeSeen,
   note,
-  noteSeen,
+  noteAcknowledged,
   type RaftState,
   send,
   stop,
 } from './state.ts'
-import type { Incarnation, MemberId, Message, Refused } from './types.ts'
+import type { MemberId, Message, Refused } from './types.ts'
 
 /** True if the message may be acted on now. If not it was answered, put off or dropped. */
 export function admit(state: RaftState, from: MemberId, message: Message): boolean {
@@ -43,11 +46,13 @@ export function admit(state: RaftState, from: MemberId, message: Message): boole
 
 /** True if the message is of the start that we know, and have written down. */
 function isKnownStart(state: RaftState, from: MemberId, message: Message): boolean {
-  const known = state.seen[from]
   const { incarnation } = message
-  if (known !== undefined && isSameStart(known, incarnation)) return true
+  const last = state.seen[from]
+  if (last !== undefined && isSameStart(last, incarnation)) return true
+  noteAcknowledged(state, from)
+  const known = state.seen[from]
   const before = state.seen
-  if (known === undefined || isDescendant(known, message)) {
+  if (known === undefined || isDescendant(state, from, message)) {
     mergeSeen(state, { [from]: incarnation })
     // The new start is written down first; then what it said is read.
     state.deferred.set(from, [message])
@@ -56,18 +61,23 @@ function isKnownStart(state: RaftState, from: MemberId, message: Message): boole
     refuseSender(state, from, message, 'unknown')
   } else {
     // A fork of its history is a copied, wiped or rewound disk; a lower start may be an old letter.
-    if (incarnation.counter >= known.counter) noteSeen(state, from, lostIncarnation)
+    if (incarnation.counter >= known.counter) distrust(state, from)
     refuseSender(state, from, message, 'outdated')
   }
   if (state.leader !== undefined && state.seen !== before) appendNoop(state)
   return false
 }
 
-/** True if the sender can name the start that we know at its place in its own history. */
-function isDescendant(known: Incarnation, message: Message): boolean {
-  if (message.type !== 'introduction') return false
-  const distance = message.incarnation.counter - known.counter
-  return distance >= 1 && message.starts[distance - 1] === known.nonce
+/** True if the sender names the start that we know at its place, and broke no promise since. */
+function isDescendant(state: RaftState, from: MemberId, message: Message): boolean {
+  const known = state.seen[from]
+  if (known === undefined || message.type !== 'introduction') return false
+  const { incarnation, starts } = message
+  const distance = incarnation.counter - known.counter
+  const named = starts[distance - 1]
+  if (named === undefined || !isSameStart(named, known)) return false
+  const later = [incarnation, ...starts.slice(0, distance - 1)]
+  return !later.some((each) => isBroken(state.promises[from], each))
 }
 
 /** Tells a peer of which starts ours is the successor. */

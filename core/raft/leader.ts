@@ -21,19 +21,18 @@ import {
   appendEntry,
   becomeFollower,
   commitTo,
+  distrust,
   isDiskWell,
-  lostIncarnation,
   membershipAt,
   membershipOf,
   note,
-  noteSeen,
   type RaftState,
   send,
   stop,
   termOf,
 } from './state.ts'
 import { startTransfer, tickTransfer } from './transfer.ts'
-import type { AppendRefusal, AppendReply, HeartbeatReply, MemberId } from './types.ts'
+import type { AppendRefusal, AppendReply, HeartbeatReply, MemberId, Promised } from './types.ts'
 
 export function becomeLeader(state: RaftState): void {
   assert(state.role === 'candidate', 'only a candidate becomes leader')
@@ -45,6 +44,8 @@ export function becomeLeader(state: RaftState): void {
     progress: new Map(),
     firstIndex,
     round: 0,
+    promises: {},
+    promisesRound: 0,
     heartbeatAt: state.now + state.config.heartbeatTicks,
     reads: [],
     transfer: undefined,
@@ -62,7 +63,7 @@ export function becomeLeader(state: RaftState): void {
 /** Appends a no-op that also tells everyone which incarnations were seen. */
 export function appendNoop(state: RaftState): void {
   const data = { ...state.seen, [state.id]: state.incarnation }
-  const sizeBytes = 16 + 32 * Object.keys(data).length
+  const sizeBytes = 16 + 48 * Object.keys(data).length
   const index = lastIndex(state.log) + 1
   appendEntry(state, { type: 'noop', index, term: state.term, sizeBytes, data })
   leaderOf(state).uncommittedBytes += sizeBytes
@@ -106,6 +107,7 @@ function adaptElectionTicks(state: RaftState): void {
 export function broadcastHeartbeat(state: RaftState): void {
   const leader = leaderOf(state)
   leader.round++
+  gatherPromises(state)
   for (const progress of leader.progress.values()) {
     progress.roundSent = leader.round
     progress.matchAtRound = progress.match
@@ -115,9 +117,31 @@ export function broadcastHeartbeat(state: RaftState): void {
       round: leader.round,
       sentAtTicks: state.now,
       electionTicks: state.electionTicks,
+      // Who has answered a round that said it needs to hear it no more.
+      promises: progress.roundAcked >= leader.promisesRound ? {} : leader.promises,
     })
   }
   confirmReads(state)
+}
+
+/** What is durable where, for everyone to remember: a disk that once shows less was put back. */
+function gatherPromises(state: RaftState): void {
+  const leader = leaderOf(state)
+  const { counter } = state.incarnation
+  const own = { counter, term: state.term, index: state.durableIndex }
+  const promises: Record<MemberId, Promised> = { ...state.promises, [state.id]: own }
+  for (const { id, match } of leader.progress.values()) {
+    const start = state.seen[id]
+    if (match === 0 || start === undefined) continue
+    promises[id] = { counter: start.counter, term: state.term, index: match }
+  }
+  const isSame = Object.entries(promises).every(([id, { counter, term, index }]) => {
+    const before = leader.promises[id]
+    return before?.counter === counter && before.term === term && before.index === index
+  })
+  if (isSame) return
+  leader.promises = promises
+  leader.promisesRound = leader.round
 }
 
 export function onAppendReply(state: RaftState, from: MemberId, message: AppendReply): void {
@@ -159,8 +183,10 @@ export function onAppendRefusal(state: RaftState, from: MemberId, message: Appen
 export function onHeartbeatReply(state: RaftState, from: MemberId, message: HeartbeatReply): void {
   const progress = heardFollower(state, from, message.term)
   if (progress === undefined) return
+  // It was put back without a restart, as a machine is that is resumed from an image of its memory.
   if (message.round === progress.roundSent && message.lastIndex < progress.matchAtRound) {
     distrust(state, from)
+    appendNoop(state)
     return
   }
   progress.roundAcked = Math.max(progress.roundAcked, message.round)
@@ -175,13 +201,6 @@ export function onHeartbeatReply(state: RaftState, from: MemberId, message: Hear
     else sendAppends(state, progress)
   }
   progress.matchAtReply = progress.match
-}
-
-/** Its log is shorter than what it acknowledged: its disk forgot, and so did its vote. */
-function distrust(state: RaftState, from: MemberId): void {
-  note(state, 'raft.member-forgot', { member: from })
-  noteSeen(state, from, lostIncarnation)
-  appendNoop(state)
 }
 
 /** A majority has it, and it is of our own term: only then is it committed (thesis 3.6.2). */

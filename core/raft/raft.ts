@@ -143,6 +143,7 @@ function makeState(config: RaftConfig, restored: Restored): RaftState {
     incarnation: hardState.incarnation,
     starts: hardState.starts,
     seen: hardState.seen,
+    promises: hardState.promises,
     log: restoreLog(restored),
     commit: snapshot?.index ?? 0,
     snapshot,
@@ -156,6 +157,7 @@ function makeState(config: RaftConfig, restored: Restored): RaftState {
     staging: undefined,
     role: 'follower',
     leaderId: undefined,
+    matched: 0,
     now: 0,
     electionAt: 0,
     leaderHeardAt: 0,
@@ -242,9 +244,14 @@ function start(state: RaftState): void {
   assert(state.startOperation === undefined, 'a member starts once')
   const { incarnation, config, starts } = state
   if (incarnation.counter > 0) {
-    state.starts = [incarnation.nonce, ...starts].slice(0, config.limits.startsKept)
+    state.starts = [incarnation, ...starts].slice(0, config.limits.startsKept)
   }
-  state.incarnation = { counter: incarnation.counter + 1, nonce: config.random.uint32() }
+  state.incarnation = {
+    counter: incarnation.counter + 1,
+    nonce: config.random.uint32(),
+    foundTerm: state.term,
+    foundIndex: lastIndex(state.log),
+  }
   state.out.isHardStateDirty = true
   state.startOperation = state.operationNext
   // The stored log must not keep what raft does not: its next entry would leave a gap.

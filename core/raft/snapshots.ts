@@ -170,6 +170,7 @@ function install(state: RaftState, snapshot: Snapshot): void {
   reset(state.log, snapshot)
   state.out.unsavedFrom = undefined
   state.commit = snapshot.index
+  state.matched = snapshot.index
   state.snapshot = snapshot
   state.memberships = [{ index: snapshot.membershipIndex, membership: snapshot.membership }]
   state.requests = makeRequests(snapshot.requests)

@@ -21,6 +21,8 @@ import type {
   Membership,
   Message,
   Outgoing,
+  Promised,
+  Promises,
   RaftConfig,
   RaftUpdate,
   Refusal,
@@ -49,6 +51,9 @@ export interface LeaderState {
   /** Index of the no-op of this term: nothing is known to be committed before it is. */
   readonly firstIndex: number
   round: number
+  /** What heartbeats say that members have promised, and the round that first said so. */
+  promises: Promises
+  promisesRound: number
   heartbeatAt: number
   /** Reads and the round whose confirmation they need; `index` is undefined before the no-op's commit. */
   reads: { readonly context: number; index: number | undefined; readonly round: number }[]
@@ -97,8 +102,9 @@ export interface RaftState {
   votedFor: MemberId | undefined
   readonly epoch: Epoch
   incarnation: Incarnation
-  starts: readonly number[]
+  starts: readonly Incarnation[]
   seen: Incarnations
+  promises: Promises
   readonly log: Log
   commit: number
   snapshot: Snapshot | undefined
@@ -112,6 +118,8 @@ export interface RaftState {
   staging: { readonly snapshot: Snapshot; offset: number } | undefined
   role: Role
   leaderId: MemberId | undefined
+  /** Up to here our log is known to be that of the present term's leader. */
+  matched: number
   now: number
   electionAt: number
   leaderHeardAt: number
@@ -263,7 +271,8 @@ export function mergeSeen(state: RaftState, others: Incarnations): void {
       continue
     }
     const isTwin = known !== undefined && known.counter === incarnation.counter
-    noteSeen(state, id, isTwin ? lostIncarnation : incarnation)
+    if (isTwin || isBroken(state.promises[id], incarnation)) distrust(state, id)
+    else noteSeen(state, id, incarnation)
   }
 }
 
@@ -271,13 +280,66 @@ export function isSameStart(a: Incarnation, b: Incarnation): boolean {
   return a.counter === b.counter && a.nonce === b.nonce
 }
 
-/** Stands for a member whose disk is known to have forgotten: no start of it is ever higher. */
-export const lostIncarnation: Incarnation = { counter: Number.MAX_SAFE_INTEGER, nonce: 0 }
+/** True if a start found less on its disk than had been promised before it. */
+export function isBroken(promised: Promised | undefined, start: Incarnation): boolean {
+  if (promised === undefined || promised.counter >= start.counter) return false
+  const { foundTerm, foundIndex } = start
+  return foundTerm < promised.term || (foundTerm === promised.term && foundIndex < promised.index)
+}
 
-export function noteSeen(state: RaftState, id: MemberId, incarnation: Incarnation): void {
+/** Merges what members are known to have promised: the furthest counts. */
+export function mergePromises(state: RaftState, others: Promises): void {
+  for (const [id, promised] of Object.entries(others)) {
+    const start = id === state.id ? state.incarnation : state.seen[id]
+    // Of a start that we do not know we cannot tell which came after it.
+    if (start === undefined || start.counter < promised.counter) continue
+    const before = state.promises[id]
+    if (before !== undefined && !isFurther(promised, before)) continue
+    state.promises = { ...state.promises, [id]: promised }
+    if (!isBroken(promised, start)) continue
+    if (id === state.id) stop(state, { type: 'outdated' })
+    else distrust(state, id)
+  }
+}
+
+function isFurther(a: Promised, b: Promised): boolean {
+  return a.term > b.term || (a.term === b.term && a.index > b.index)
+}
+
+/** This member has promised us something in our term: its log up to `index`, or its vote. */
+export function notePromise(state: RaftState, id: MemberId, index: number): void {
+  const counter = state.seen[id]?.counter
+  if (counter !== undefined) mergePromises(state, { [id]: { counter, term: state.term, index } })
+}
+
+/** Keeps what a follower of ours acknowledged, for the time when we no longer lead. */
+export function noteAcknowledged(state: RaftState, id: MemberId): void {
+  const index = state.leader?.progress.get(id)?.match ?? 0
+  if (index > 0) notePromise(state, id, index)
+}
+
+/** Its disk forgot what it promised, and so did its vote: it must join anew. */
+export function distrust(state: RaftState, id: MemberId): void {
+  note(state, 'raft.member-forgot', { member: id })
+  noteSeen(state, id, lostIncarnation)
+}
+
+/** Stands for a member whose disk is known to have forgotten: no start of it is ever higher. */
+const lostIncarnation: Incarnation = {
+  counter: Number.MAX_SAFE_INTEGER,
+  nonce: 0,
+  foundTerm: Number.MAX_SAFE_INTEGER,
+  foundIndex: 0,
+}
+
+function noteSeen(state: RaftState, id: MemberId, incarnation: Incarnation): void {
   const { removed } = membershipOf(state)
-  const kept = Object.entries(state.seen).filter(([each]) => !removed.includes(each))
-  state.seen = { ...Object.fromEntries(kept), [id]: incarnation }
+  const isKept = ([each]: readonly [string, unknown]): boolean => !removed.includes(each)
+  state.seen = {
+    ...Object.fromEntries(Object.entries(state.seen).filter(isKept)),
+    [id]: incarnation,
+  }
+  state.promises = Object.fromEntries(Object.entries(state.promises).filter(isKept))
   state.out.isHardStateDirty = true
 }
 
@@ -285,6 +347,7 @@ export function setTerm(state: RaftState, term: number): void {
   assert(term > state.term, `term ${term} is above ${state.term}`)
   state.term = term
   state.votedFor = undefined
+  state.matched = 0
   state.out.isHardStateDirty = true
 }
 
@@ -312,8 +375,9 @@ export function becomeFollower(
 ): void {
   assert(term >= state.term, `term ${term} is not below ${state.term}`)
   assert(state.role !== 'stopped', 'a stopped member follows nobody')
-  if (term > state.term) setTerm(state, term)
+  // First: what was acknowledged to us was acknowledged in the term that ends.
   if (state.leader !== undefined) leaveLeadership(state)
+  if (term > state.term) setTerm(state, term)
   if (state.role !== 'follower') resetElectionTimer(state)
   state.role = 'follower'
   state.leaderId = leaderId
@@ -331,6 +395,7 @@ export function stop(state: RaftState, fate: Fate): void {
 
 function leaveLeadership(state: RaftState): void {
   const leader = present(state.leader, 'the leader state')
+  for (const id of leader.progress.keys()) noteAcknowledged(state, id)
   for (const { context } of leader.reads) {
     const text = 'leadership was lost: ask the new leader'
     refuse(state, { what: 'read', reason: 'leadership-lost', text, context })
@@ -361,8 +426,8 @@ export function isMember(state: RaftState, id: MemberId): boolean {
 }
 
 export function hardStateOf(state: RaftState): HardState {
-  const { term, votedFor, commit, epoch, incarnation, starts, seen } = state
-  return { term, votedFor, commit, epoch, incarnation, starts, seen }
+  const { term, votedFor, commit, epoch, incarnation, starts, seen, promises } = state
+  return { term, votedFor, commit, epoch, incarnation, starts, seen, promises }
 }
 
 /** Ends a step: makes its storage operation, if any, and returns the update. */

@@ -49,8 +49,23 @@ export interface Epoch {
 export interface Incarnation {
   readonly counter: number
   readonly nonce: number
+  /** The term, and the last index of the log, that this start found on its disk. */
+  readonly foundTerm: number
+  readonly foundIndex: number
 }
 export type Incarnations = Readonly<Record<MemberId, Incarnation>>
+
+/**
+ * What a member has promised: in its start `counter` or before, its disk held this term and, as
+ * acknowledged to the leader of that term, the log up to `index`. Terms never go back, nor is the
+ * log cut below that while the term lasts: a later start that finds less has an older disk.
+ */
+export interface Promised {
+  readonly counter: number
+  readonly term: number
+  readonly index: number
+}
+export type Promises = Readonly<Record<MemberId, Promised>>
 
 interface EntryBase {
   readonly index: number
@@ -84,10 +99,12 @@ export interface HardState {
   readonly commit: number
   readonly epoch: Epoch
   readonly incarnation: Incarnation
-  /** Nonces of earlier starts, newest first, bounded by `limits.startsKept`. */
-  readonly starts: readonly number[]
+  /** Earlier starts, newest first, bounded by `limits.startsKept`. */
+  readonly starts: readonly Incarnation[]
   /** The highest incarnation seen of each peer; lower ones are refused. */
   readonly seen: Incarnations
+  /** The furthest promise known of each peer: a lower bound, written when other things are. */
+  readonly promises: Promises
 }
 
 /** What stands in a snapshot beside the host's data, as of its index. */
@@ -220,6 +237,8 @@ export interface Heartbeat extends Header {
   readonly sentAtTicks: number
   /** The leader's election time-out, adapted to the link. */
   readonly electionTicks: number
+  /** What the leader knows its followers and itself to have promised; empty if that was heard. */
+  readonly promises: Promises
 }
 export interface HeartbeatReply extends Header {
   readonly type: 'heartbeatReply'
@@ -252,7 +271,7 @@ export interface TermNotice extends Header {
 /** A new start names the ones before it, so that peers see whether it descends from the one they know. */
 export interface Introduction extends Header {
   readonly type: 'introduction'
-  readonly starts: readonly number[]
+  readonly starts: readonly Incarnation[]
 }
 /** `about` is the incarnation that is refused, so that an old letter cannot stop a new start. */
 export interface Refused extends Header {

@@ -10,6 +10,7 @@ import type {
   Incarnations,
   Membership,
   Message,
+  Promises,
   Snapshot,
 } from '../../core/raft/types.ts'
 import {
@@ -73,6 +74,7 @@ const table: {
       round: count(f, 'round'),
       sentAtTicks: count(f, 'sentAtTicks'),
       electionTicks: count(f, 'electionTicks'),
+      promises: readPromises(f['promises']),
     }),
     send: urgent('raft.heartbeat'),
   },
@@ -100,7 +102,10 @@ const table: {
   },
   timeoutNow: { read: () => ({}), send: urgent() },
   termNotice: { read: () => ({}), send: urgent('raft.termNotice') },
-  introduction: { read: (f) => ({ starts: numbers(f, 'starts') }), send: urgent() },
+  introduction: {
+    read: (f) => ({ starts: readList(f, 'starts', { max: listMax, item: readIncarnation }) }),
+    send: urgent(),
+  },
   refused: {
     read: (f) => ({
       reason: readWord(f, 'reason', ['epoch', 'outdated', 'removed', 'unknown']),
@@ -141,18 +146,29 @@ function text(fields: Fields, name: string): string {
   return readText(fields, name, idCharactersMax)
 }
 
-function numbers(fields: Fields, name: string): readonly number[] {
-  const item = (value: unknown): number => readCount({ [name]: value }, name)
-  return readList(fields, name, { max: listMax, item })
-}
-
 function lastOf(fields: Fields): { readonly lastIndex: number; readonly lastTerm: number } {
   return { lastIndex: count(fields, 'lastIndex'), lastTerm: count(fields, 'lastTerm') }
 }
 
 function readIncarnation(value: unknown): Incarnation {
   const fields = readFields(value, 'incarnation')
-  return { counter: count(fields, 'counter'), nonce: count(fields, 'nonce') }
+  return {
+    counter: count(fields, 'counter'),
+    nonce: count(fields, 'nonce'),
+    foundTerm: count(fields, 'foundTerm'),
+    foundIndex: count(fields, 'foundIndex'),
+  }
+}
+
+function readPromises(value: unknown): Promises {
+  const rows = Object.entries(readFields(value, 'promises')).slice(0, listMax)
+  return Object.fromEntries(
+    rows.map(([id, row]) => {
+      const fields = readFields(row, 'promise')
+      const counter = count(fields, 'counter')
+      return [id, { counter, term: count(fields, 'term'), index: count(fields, 'index') }]
+    }),
+  )
 }
 
 function readIncarnations(value: unknown): Incarnations {

@@ -8,10 +8,11 @@
 //   durability             what a leader commits is durable on a majority, by our own count
 //   exactly once           no request is committed at two places
 //   read floor             a read sees everything that was acknowledged before it was asked for
+//   snapshot head          a snapshot says which configuration was committed last as of its index
 //
 // Each costs the same however long the run is.
 
-import type { Entry, Raft } from '../../core/raft/types.ts'
+import type { Entry, Membership, Raft, SnapshotHead } from '../../core/raft/types.ts'
 
 export class Violation extends Error {
   override readonly name = 'Violation'
@@ -30,6 +31,7 @@ export interface Checkers {
   readonly entries: Map<number, { data: unknown; prevTerm: number }>
   readonly committed: Committed[]
   readonly requests: Map<string, number>
+  readonly memberships: { readonly index: number; readonly membership: Membership }[]
   readonly states: (number | undefined)[]
   ackedIndex: number
 }
@@ -40,6 +42,7 @@ export function makeCheckers(): Checkers {
     entries: new Map(),
     committed: [{ term: 0, inTerm: 0, data: undefined }],
     requests: new Map(),
+    memberships: [],
     states: [],
     ackedIndex: 0,
   }
@@ -118,6 +121,9 @@ export function checkCommitted(checkers: Checkers, raft: Raft, entries: readonly
       )
     }
     checkers.committed.push({ term: entry.term, inTerm: raft.term, data: entry.data })
+    if (entry.type === 'config') {
+      checkers.memberships.push({ index: entry.index, membership: entry.data })
+    }
     if (entry.request === undefined) continue
     const earlier = checkers.requests.get(entry.request)
     if (earlier !== undefined) {
@@ -125,6 +131,16 @@ export function checkCommitted(checkers: Checkers, raft: Raft, entries: readonly
     }
     checkers.requests.set(entry.request, entry.index)
   }
+}
+
+/** What a member writes at the head of a snapshot. */
+export function checkHead(checkers: Checkers, member: string, head: SnapshotHead): void {
+  const truth = checkers.memberships.findLast(({ index }) => index <= head.index)
+  if (truth === undefined || truth.membership === head.membership) return
+  fail(
+    'snapshot head',
+    `${member} snapshots ${head.index} with the configuration of ${head.membershipIndex}, not of ${truth.index}`,
+  )
 }
 
 /** The state machine of a member after entry `index`, as a hash. */

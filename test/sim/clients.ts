@@ -20,9 +20,13 @@ export function turn(world: World, client: Client): void {
 function begin(world: World, client: Client): void {
   const kind = world.dice.chance(0.5) ? 'write' : 'read'
   client.count++
+  const { strays, keys } = world.plan
+  if (strays > 0 && world.dice.chance(strays)) {
+    client.guess = world.dice.whole(0, world.nodes.length - 1)
+  }
   client.operation = {
     kind,
-    key: world.dice.whole(0, world.plan.keys - 1),
+    key: world.dice.whole(0, keys - 1),
     value: `${client.number}.${client.count}`,
     beginMs: world.now,
     floor: world.checkers.ackedIndex,
@@ -116,6 +120,7 @@ export function answerRead(world: World, node: Node, context: number): void {
   const value = node.store.get(key)
   world.history[key]?.push({ kind: 'read', value, beginMs, endMs: world.now })
   count(world, 'sim.read-served', node.number)
+  if (world.now < world.anyCutUntilMs) count(world, 'sim.read-during-cut', node.number)
   finish(world, client)
 }
 

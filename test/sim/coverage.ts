@@ -8,8 +8,22 @@ export interface Table {
   virtualMs: number
   steps: number
   acked: number
+  /** CPU time of runs whose tables were added to this one. */
+  addedCpuMs: number
   readonly startedCpuUs: number
   readonly seedsWith: Map<string, number>
+}
+
+/** A table as a line of a log. */
+export interface TableRow {
+  readonly first: number
+  readonly seeds: number
+  readonly failures: number
+  readonly virtualMs: number
+  readonly steps: number
+  readonly acked: number
+  readonly cpuMs: number
+  readonly seedsWith: Readonly<Record<string, number>>
 }
 
 export function makeTable(): Table {
@@ -20,6 +34,7 @@ export function makeTable(): Table {
     virtualMs: 0,
     steps: 0,
     acked: 0,
+    addedCpuMs: 0,
     startedCpuUs: user + system,
     seedsWith: new Map(),
   }
@@ -36,6 +51,39 @@ export function addResult(table: Table, result: Result): void {
   }
 }
 
+/** The table so far; `first` is its first seed. */
+export function toRow(table: Table, first: number): TableRow {
+  const { seeds, failures, virtualMs, steps, acked, seedsWith } = table
+  const cpuMs = Math.round(cpuMsOf(table))
+  return {
+    first,
+    seeds,
+    failures,
+    virtualMs,
+    steps,
+    acked,
+    cpuMs,
+    seedsWith: Object.fromEntries(seedsWith),
+  }
+}
+
+export function addRow(table: Table, row: TableRow): void {
+  table.seeds += row.seeds
+  table.failures += row.failures
+  table.virtualMs += row.virtualMs
+  table.steps += row.steps
+  table.acked += row.acked
+  table.addedCpuMs += row.cpuMs
+  for (const [event, seeds] of Object.entries(row.seedsWith)) {
+    table.seedsWith.set(event, (table.seedsWith.get(event) ?? 0) + seeds)
+  }
+}
+
+function cpuMsOf(table: Table): number {
+  const { user, system } = process.cpuUsage()
+  return table.addedCpuMs + (user + system - table.startedCpuUs) / 1000
+}
+
 export function printTable(
   table: Table,
   options: {
@@ -44,8 +92,7 @@ export function printTable(
     readonly print: (line: string) => void
   },
 ): void {
-  const { user, system } = process.cpuUsage()
-  const cpuMinutes = (user + system - table.startedCpuUs) / 60e6
+  const cpuMinutes = cpuMsOf(table) / 60_000
   const hours = table.virtualMs / 3_600_000
   const last = options.first + table.seeds - 1
   options.print(

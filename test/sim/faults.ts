@@ -5,6 +5,7 @@
 // thesis allows it: a minority is lost, and the others have written down who that was.
 
 import { joinState } from '../../core/raft/birth.ts'
+import { isBroken } from '../../core/raft/state.ts'
 import type { MembershipChange } from '../../core/raft/types.ts'
 import { copyImage, type Image } from './disk.ts'
 import { startSync, takeSnapshot } from './host.ts'
@@ -51,14 +52,17 @@ export function armFaults(world: World, faults: readonly Fault[]): void {
     }
   }
   if (triggered.length === 0) return
-  const names = new Set(triggered.map((fault) => fault.after?.event))
-  for (const name of names) if (name?.startsWith('post.')) world.watchedPosts.add(name.slice(5))
+  const byEvent = Map.groupBy(triggered, (fault) => fault.after?.event ?? '')
+  for (const name of byEvent.keys()) {
+    if (name.startsWith('post.')) world.watchedPosts.add(name.slice(5))
+  }
   world.onEvent = (event, node) => {
-    if (world.isHealed || !names.has(event)) return
+    const waiting = byEvent.get(event)
+    if (waiting === undefined || world.isHealed) return
     const nth = (seen.get(event) ?? 0) + 1
     seen.set(event, nth)
-    for (const { after, action } of triggered) {
-      if (after?.event !== event || after.nth !== nth) continue
+    for (const { after, action } of waiting) {
+      if (after?.nth !== nth) continue
       const at = world.now + after.delayMs
       schedule(world, { kind: 'call', at, node: 0, call: () => strike(world, action, node) })
     }
@@ -95,6 +99,9 @@ function strikeNode(world: World, node: Node, action: NodeAction): void {
   switch (action.do) {
     case 'crash':
       crash(world, node, action)
+      return
+    case 'regroup':
+      regroup(world, node, action)
       return
     case 'pause':
       node.pausedUntilMs = Math.max(node.pausedUntilMs, world.now + action.ms)
@@ -161,6 +168,7 @@ function crash(world: World, node: Node, how: { downMs: number; kept: number }):
 function cutOne(world: World, from: number, to: number, ms: number): void {
   const at = from * 24 + to
   world.cutUntil[at] = Math.max(world.cutUntil[at] ?? 0, world.now + ms)
+  world.anyCutUntilMs = Math.max(world.anyCutUntilMs, world.now + ms)
 }
 
 export function cutPair(world: World, a: number, b: number, ms: number): void {
@@ -175,6 +183,28 @@ function split(world: World, mask: number, ms: number): void {
       if (side(a.number) !== side(b.number)) cutOne(world, a.number, b.number, ms)
     }
   }
+}
+
+function regroup(world: World, node: Node, how: Extract<Action, { do: 'regroup' }>): void {
+  world.cutUntil.fill(0)
+  world.anyCutUntilMs = 0
+  const members = (node.raft?.membership.members ?? []).filter(({ id }) => id !== node.id)
+  const voters = members.filter((member) => member.isVoter).map(({ id }) => id)
+  const side = new Set([node.id])
+  for (let at = 0; at < how.others && voters.length > 0; at++) {
+    for (const id of voters.splice(world.dice.whole(0, voters.length - 1), 1)) side.add(id)
+  }
+  if (how.hasLearners) for (const { id, isVoter } of members) if (!isVoter) side.add(id)
+  for (const a of world.nodes) {
+    for (const b of world.nodes) {
+      if (side.has(a.id) && !side.has(b.id)) cutPair(world, a.number, b.number, how.ms)
+    }
+  }
+}
+
+function isCut(world: World, from: Node, id: string): boolean {
+  const to = world.numberOf.get(id) ?? 0
+  return (world.cutUntil[from.number * 24 + to] ?? 0) > world.now
 }
 
 export function cut(world: World, node: Node, way: Way, ms: number): void {
@@ -224,11 +254,7 @@ function mayLose(world: World, node: Node): boolean {
 function loseDisk(world: World, node: Node, how: 'wipe' | 'rewind' | 'flip', where = 0): void {
   const { disk } = node
   if (!mayLose(world, node)) return
-  // A backup of the same start cannot be told from a crash, but by a leader that has its
-  // acknowledgements; the promise is only for backups from before the last start.
-  const { backup } = disk
-  const present = node.raft?.incarnation.counter ?? 0
-  if (how === 'rewind' && (backup?.hardState.incarnation.counter ?? present) >= present) return
+  if (how === 'rewind' && !isBetrayed(world, node)) return
   crashNode(world, node, 1)
   disk.ghost = disk.image
   node.isLost = true
@@ -239,6 +265,36 @@ function loseDisk(world: World, node: Node, how: 'wipe' | 'rewind' | 'flip', whe
   }
   disk.image = how === 'rewind' ? (disk.backup ?? disk.image) : blank(world)
   startNode(world, node)
+}
+
+/**
+ * Whether everyone could tell that this disk was put back to its backup. One of an earlier start is
+ * no ancestor of the start that they know. One of this very start looks like a crash, unless they
+ * have written down that the disk has held more since. And a member that was once the only voter
+ * needs nobody to tell.
+ */
+function isBetrayed(world: World, node: Node): boolean {
+  const { backup } = node.disk
+  const start = node.raft?.incarnation
+  if (backup === undefined || start === undefined || isOnlyVoter(backup)) return false
+  if (backup.hardState.incarnation.counter < start.counter) return true
+  const { hardState, baseIndex, entries, file } = backup
+  const foundIndex = Math.max(baseIndex + entries.length, file?.snapshot.index ?? 0)
+  const { counter, nonce } = start
+  const foundTerm = Math.max(hardState.term, file?.snapshot.term ?? 0)
+  const found = { counter: counter + 1, nonce, foundTerm, foundIndex }
+  const isKnown = world.nodes.every((other) => {
+    const promised = other.disk.image.hardState.promises[node.id]
+    return other === node || other.isStopped || isBroken(promised, found)
+  })
+  if (isKnown) count(world, 'sim.lost-rewind-same-start', node.number)
+  return isKnown
+}
+
+function isOnlyVoter({ entries, file }: Image): boolean {
+  const change = entries.findLast((entry) => entry.type === 'config')
+  const membership = change === undefined ? file?.snapshot.membership : change.data
+  return (membership?.members ?? []).filter((member) => member.isVoter).length < 2
 }
 
 function blank(world: World): Image {
@@ -273,7 +329,12 @@ function changeMembers(world: World, node: Node, kind: ChangeKind): void {
   } else if (kind === 'promote') {
     const id = pick(false)
     if (id !== undefined) change = { type: 'promote', id }
-  } else if (kind === 'demote') change = { type: 'demote', id: pick(true) ?? anyone }
+  } else if (kind === 'oust') {
+    const away = members.filter((member) => member.isVoter && isCut(world, node, member.id))
+    const id = away[world.dice.whole(0, Math.max(0, away.length - 1))]?.id
+    if (id !== undefined) change = { type: 'remove', id }
+  } else if (kind === 'leave') change = { type: 'remove', id: raft.id }
+  else if (kind === 'demote') change = { type: 'demote', id: pick(true) ?? anyone }
   else if (kind === 'remove') change = { type: 'remove', id: anyone }
   else
     change = { type: 'changeAddress', id: anyone, address: `${anyone}:${world.dice.whole(2, 99)}` }

@@ -1,7 +1,7 @@
 // The hands of a simulated member: its network card, its disk, its state machine.
 
 import type { MemberId, Message, Snapshot, StorageOperation } from '../../core/raft/types.ts'
-import { checkCut, checkEntries, checkState, fail } from './checkers.ts'
+import { checkCut, checkEntries, checkHead, checkState, fail } from './checkers.ts'
 import { answerRead, answerWrite, retry } from './clients.ts'
 import { applyOperation } from './disk.ts'
 import { count, type Node, schedule, step, type World, type Write } from './world.ts'
@@ -175,6 +175,7 @@ function applyEntry(world: World, node: Node, entry: Applied): void {
     node.store.set(write.key, write.value)
     node.hash = mix(node.hash, write.value)
   }
+  if (entry.type === 'config' && entry.index > 1) count(world, 'sim.change-committed', node.number)
   checkState(node.checkers, node.id, { index: node.applied, hash: node.hash })
   const waiting = node.waiting.get(entry.index)
   if (waiting === undefined) return
@@ -211,6 +212,7 @@ export function takeSnapshot(world: World, node: Node): void {
   const { raft } = node
   if (raft === undefined || node.applied <= (raft.snapshot?.index ?? 0)) return
   const head = raft.snapshotHead(node.applied)
+  checkHead(node.checkers, node.id, head)
   const { membership } = head
   const pairs = [...node.store].sort((a, b) => a[0] - b[0])
   const saved = { index: node.applied, hash: node.hash, store: pairs, membership }

@@ -13,6 +13,14 @@ export type Action =
   | { readonly do: 'crashAll'; readonly downMs: number; readonly kept: number }
   | { readonly do: 'pause'; readonly who: Target; readonly ms: number }
   | { readonly do: 'split'; readonly mask: number; readonly ms: number }
+  /** Earlier cuts end; this member is alone with so many other voters, and with the learners. */
+  | {
+      readonly do: 'regroup'
+      readonly who: Target
+      readonly others: number
+      readonly hasLearners: boolean
+      readonly ms: number
+    }
   | { readonly do: 'cut'; readonly who: Target; readonly way: Way; readonly ms: number }
   | { readonly do: 'link'; readonly who: Target; readonly other: number; readonly ms: number }
   | { readonly do: 'noise'; readonly net: Noise; readonly ms: number }
@@ -29,7 +37,8 @@ export type Action =
   | { readonly do: 'snapshot'; readonly who: Target }
   | { readonly do: 'burst'; readonly count: number; readonly who: Target }
 export type Way = 'both' | 'in' | 'out'
-export type ChangeKind = 'grow' | 'promote' | 'demote' | 'remove' | 'address'
+/** `leave`: the leader removes itself; `oust`: it removes a voter that it is cut off from. */
+export type ChangeKind = 'grow' | 'promote' | 'demote' | 'remove' | 'address' | 'leave' | 'oust'
 
 /** A fault strikes at a time, or a while after the n-th occurrence of an event. */
 export interface Fault {
@@ -65,6 +74,8 @@ export interface Plan {
   readonly thinkMs: number
   /** How long a client waits before it asks elsewhere. */
   readonly patienceMs: number
+  /** Share of operations that a client begins anywhere, not where the last one was answered. */
+  readonly strays: number
   readonly keys: number
   readonly snapshotEvery: number
   readonly rates: readonly number[]
@@ -106,7 +117,7 @@ export function drawPlan(seed: number): Plan {
   const healAtMs = 45_000
   // The shorter, the more members campaign at a time.
   const electionTicks = isContested ? 12 : dice.of([12, 15, 20, 30, 50, 50, 50, 100])
-  return {
+  const plan: Plan = {
     seed,
     size,
     limits: isContested
@@ -124,6 +135,7 @@ export function drawPlan(seed: number): Plan {
     clients: dice.whole(1, 4),
     thinkMs: dice.of([20, 50, 100, 200, 400]),
     patienceMs: dice.of(isContested ? [60, 150, 300] : [150, 500, 1500, 1500]),
+    strays: 0,
     keys: dice.whole(1, 4),
     snapshotEvery: dice.of([2, 5, 10, 25, 50, 1_000_000]),
     rates: Array.from({ length: 8 }, () =>
@@ -142,6 +154,199 @@ export function drawPlan(seed: number): Plan {
     severed: size >= 3 && dice.chance(0.1) ? dice.whole(0, size - 1) : undefined,
     isRecovered: dice.chance(0.05),
   }
+  if (dice.chance(0.15)) {
+    return { ...plan, faults: [...plan.faults, ...drawRewinding(dice, plan)] }
+  }
+  if (!dice.chance(0.3)) return dice.chance(0.05) ? oldTerm(plan) : plan
+  return dice.of([leapfrog, voteTwice, staleLeader, regrouping, quarrel])(dice, plan)
+}
+
+// Dramas: seeds that lead the cluster again and again to where one classic mistake would show.
+// Everything else about them is calm, so that it gets there.
+
+function calm(plan: Plan): Plan {
+  const noise = { loss: 0, duplicate: 0, late: 0, lateMs: 100 }
+  const timing = { delayMsMin: 0.2, delayMsMax: 2, syncMsMax: 0.5, applyMs: 0 }
+  const limits = { ...raftLimits, entriesKept: plan.limits.entriesKept }
+  return { ...plan, ...timing, noise, limits, rates: plan.rates.map(() => 1), faults: [] }
+}
+
+type Strike = (event: string, delayMs: number, action: Action) => void
+
+/** Adds faults for each of the first occurrences of an event. */
+function onEach(faults: Fault[], count: number, draw: (strike: Strike) => void): void {
+  for (let nth = 1; nth <= count; nth++) {
+    draw((event, delayMs, action) => {
+      faults.push({ atMs: undefined, after: { event, nth, delayMs }, action })
+    })
+  }
+}
+
+/** Figure 8: leaders fall before, or just after, others have their entries, one a letter. */
+function leapfrog(dice: Dice, plan: Plan): Plan {
+  const faults: Fault[] = []
+  onEach(faults, 60, (strike) => {
+    const downMs = dice.of([100, 250, 400, 700])
+    const delayMs = dice.of([2, 10, 25, 40, 60, 80, 100, 130])
+    // Whoever has voted hears nothing of the new leader for a while.
+    const deafen = { do: 'cut', who: 'self', way: 'in', ms: dice.of([50, 150]) } as const
+    if (dice.chance(0.5)) strike('post.voteReply', 0, deafen)
+    if (dice.chance(0.3)) strike('raft.elected', 0, { do: 'burst', who: 'self', count: 1 })
+    strike('raft.elected', delayMs, { do: 'crash', who: 'self', downMs, kept: 1 })
+  })
+  const limits = { ...raftLimits, messageEntriesMax: 1, inflightMessagesMax: 1 }
+  const timing = { electionTicks: 20, heartbeatTicks: 5, delayMsMin: 5, delayMsMax: 15 }
+  return { ...calm(plan), ...timing, size: dice.of([3, 3, 5]), limits, faults, clients: 1 }
+}
+
+/** Members on slow disks fall right after they have voted or won; others' votes arrive late. */
+function voteTwice(dice: Dice, plan: Plan): Plan {
+  const faults: Fault[] = []
+  onEach(faults, 80, (strike) => {
+    const fall = (kept: number): Action => ({ do: 'crash', who: 'self', downMs: 1, kept })
+    if (dice.chance(0.8)) strike('raft.elected', 0, fall(0))
+    if (dice.chance(0.2)) strike('post.voteReply', dice.of([0, 1]), fall(0))
+  })
+  const noise = { loss: 0, duplicate: 0.1, late: dice.of([0.2, 0.4]), lateMs: 300 }
+  const timing = { electionTicks: dice.of([20, 50]), heartbeatTicks: 5, delayMsMax: 20 }
+  return { ...calm(plan), ...timing, syncMsMax: 60, size: dice.of([3, 3, 5]), noise, faults }
+}
+
+/** A leader whose clock nearly stands still is left alone, and is still asked. */
+function staleLeader(dice: Dice, plan: Plan): Plan {
+  const faults: Fault[] = []
+  onEach(faults, 30, (strike) => {
+    const beginMs = dice.of([100, 300, 700])
+    const ms = dice.of([700, 1500])
+    const endMs = beginMs + ms
+    strike('raft.elected', beginMs, { do: 'drift', who: 'self', rate: dice.of([0.05, 0.1, 0.15]) })
+    if (dice.chance(0.4)) {
+      strike('raft.elected', beginMs, { do: 'change', who: 'self', change: 'leave' })
+    }
+    const cutMs = beginMs + dice.of([0, 1, 1, 2])
+    const others = dice.of([0, 1, 1])
+    strike('raft.elected', cutMs, { do: 'regroup', who: 'self', others, hasLearners: true, ms })
+    strike('raft.elected', endMs, { do: 'drift', who: 'self', rate: 1 })
+  })
+  const timing = { electionTicks: dice.of([12, 20]), heartbeatTicks: 3 }
+  const asking = { clients: 4, thinkMs: 20, patienceMs: 150, keys: 1, strays: 0.3 }
+  return { ...calm(plan), ...timing, ...asking, size: dice.of([3, 3, 4, 4, 5]), faults }
+}
+
+/** Leaders, old and new, find themselves on one side of the cluster, and change the membership. */
+function regrouping(dice: Dice, plan: Plan): Plan {
+  const faults: Fault[] = []
+  const ms = dice.of([400, 1000])
+  const changes = [
+    'oust',
+    'oust',
+    'oust',
+    'promote',
+    'promote',
+    'promote',
+    'grow',
+    'demote',
+  ] as const
+  const scene = (who: Target, add: (delayMs: number, action: Action) => void): void => {
+    // Members must have answered a new leader before it may change anything.
+    const beginMs = dice.of([0, 2, 4, 8, 20])
+    const others = dice.of([0, 0, 1, 1, 2])
+    add(beginMs, { do: 'regroup', who, others, hasLearners: dice.chance(0.5), ms })
+    const count = dice.of([0, 1, 1, 2, 3, 4])
+    for (let at = 0; at < count; at++) {
+      const delayMs = beginMs + dice.of([0, 0, 1, 3, 8])
+      add(delayMs, { do: 'change', who, change: dice.of(changes) })
+    }
+  }
+  onEach(faults, 60, (strike) =>
+    scene('self', (delayMs, action) => strike('raft.elected', delayMs, action)),
+  )
+  for (let beginMs = 1000; beginMs < plan.healAtMs - 1500; beginMs += dice.of([500, 1000, 2000])) {
+    const grow: Action = { do: 'change', who: 'leader', change: 'grow' }
+    if (dice.chance(0.3)) faults.push({ atMs: beginMs - 200, after: undefined, action: grow })
+    scene('leader', (delayMs, action) => {
+      faults.push({ atMs: beginMs + delayMs, after: undefined, action })
+    })
+  }
+  const timing = {
+    electionTicks: dice.of([12, 20]),
+    heartbeatTicks: 3,
+    syncMsMax: dice.of([0.5, 30]),
+  }
+  const asking = { clients: 3, thinkMs: 20, patienceMs: 150 }
+  return { ...calm(plan), ...timing, ...asking, size: dice.of([3, 4, 4, 5, 5]), faults }
+}
+
+/**
+ * The membership bug of 2015. A leader, alone with the learners, promotes one. The next, elected by
+ * the others, ousts somebody before some of its voters have heard of it; then it is alone with one
+ * other, while the old leader meets the rest.
+ */
+function quarrel(dice: Dice, plan: Plan): Plan {
+  const faults: Fault[] = []
+  const at = (atMs: number, action: Action): void => {
+    faults.push({ atMs, after: undefined, action })
+  }
+  for (let atMs = 600; atMs < plan.healAtMs - 4000; atMs += 2500) {
+    at(atMs, { do: 'change', who: 'leader', change: 'grow' })
+    at(atMs + 600, { do: 'regroup', who: 'leader', others: 0, hasLearners: true, ms: 700 })
+    at(atMs + 601, { do: 'change', who: 'leader', change: 'promote' })
+    at(atMs + 2300, { do: 'change', who: 'leader', change: dice.of(['demote', 'remove']) })
+  }
+  onEach(faults, 120, (strike) => {
+    const deafen = { do: 'cut', who: 'self', way: 'in', ms: 300 } as const
+    if (dice.chance(0.4)) strike('post.voteReply', 0, deafen)
+    if (dice.chance(0.3)) return
+    for (const delayMs of [4, 7, 12]) {
+      strike('raft.elected', delayMs, { do: 'change', who: 'self', change: 'oust' })
+    }
+    const pair = { do: 'regroup', who: 'self', others: 1, hasLearners: false, ms: 1000 } as const
+    strike('raft.elected', dice.of([20, 40, 60]), pair)
+  })
+  const timing = { electionTicks: 20, heartbeatTicks: 3, syncMsMax: dice.of([0.5, 5]) }
+  return { ...calm(plan), ...timing, clients: 3, patienceMs: 150, size: 4, faults }
+}
+
+/**
+ * Two are left: one has the longer log and an older term, the other campaigned where nobody heard
+ * it. The first must learn the term of the second, or neither ever leads.
+ */
+function oldTerm(plan: Plan): Plan {
+  const faults: Fault[] = []
+  const atMs = plan.healAtMs - 3000
+  const strike = (action: Action): void => {
+    faults.push({ atMs, after: undefined, action })
+  }
+  strike({ do: 'burst', who: 'leader', count: 3 })
+  strike({ do: 'cut', who: 'leader', way: 'both', ms: 3000 })
+  for (const nth of [2, 3]) {
+    const after = { event: 'raft.campaign', nth, delayMs: 0 }
+    const alone: Action = { do: 'cut', who: 'self', way: 'both', ms: 3000 }
+    faults.push({ atMs: undefined, after, action: alone })
+    faults.push({
+      atMs: undefined,
+      after,
+      action: { do: 'crash', who: 2, downMs: 10_000, kept: 1 },
+    })
+  }
+  const timing = { electionTicks: 50, heartbeatTicks: 10 }
+  const lasting = { who: 2, way: 'both' } as const
+  return { ...calm(plan), ...timing, size: 3, faults, lasting, isRecovered: false }
+}
+
+/** A backup of one member, and attempts to put it back until one finds that it may. */
+function drawRewinding(dice: Dice, plan: Plan): Fault[] {
+  const who = dice.whole(0, plan.size - 1)
+  const beginMs = dice.whole(500, plan.healAtMs / 2)
+  const faults: Fault[] = [{ atMs: beginMs, after: undefined, action: { do: 'image', who } }]
+  for (let at = 0; at < 12; at++) {
+    const atMs = dice.whole(beginMs + 1, plan.healAtMs - 1000)
+    faults.push({ atMs, after: undefined, action: { do: 'rewind', who } })
+    const nth = dice.whole(2, 12)
+    const after = { event: 'raft.elected', nth, delayMs: dice.of([200, 1000, 3000]) }
+    faults.push({ atMs: undefined, after, action: { do: 'rewind', who } })
+  }
+  return faults
 }
 
 function drawLimits(dice: Dice): RaftLimits {

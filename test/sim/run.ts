@@ -113,6 +113,7 @@ function heal(world: World): void {
   world.trace?.(`${world.now.toFixed(2)} --- healed`)
   world.noise = { loss: 0.01, duplicate: 0.01, late: 0, lateMs: 0 }
   world.cutUntil.fill(0)
+  world.anyCutUntilMs = 0
   for (const node of world.nodes) {
     node.pausedUntilMs = 0
     node.disk.slowFactor = 1
@@ -144,12 +145,16 @@ function isSpare(world: World, node: Node): boolean {
 
 /** One leader, everyone sound is level with it, whoever was removed knows it, and writes succeed. */
 function converge(world: World): void {
-  const deadline = world.now + convergeMsMax
+  // Where a letter carries one entry, a joiner needs a round trip and a sync for each.
+  const { delayMsMax, syncMsMax } = world.plan
+  const entries = leaderNode(world)?.raft?.lastIndex ?? 0
+  const patienceMs = convergeMsMax + entries * 2 * (delayMsMax + syncMsMax)
+  const deadline = world.now + patienceMs
   const ackedBefore = world.acked
   let nextLook = world.now
   const isConverged = (): boolean => {
     if (world.now > deadline)
-      fail('liveness', `not converged ${convergeMsMax} ms after the healing: ${describe(world)}`)
+      fail('liveness', `not converged ${patienceMs} ms after the healing: ${describe(world)}`)
     if (world.now < nextLook) return false
     nextLook = world.now + 100
     removeLost(world)
@@ -182,8 +187,10 @@ function severTwo(world: World, number: number): void {
   world.areClientsPaused = false
 }
 
+/** In the present epoch: who was left behind in an old one may campaign there as it likes. */
 function highestTerm(world: World): number {
-  return Math.max(...world.nodes.map((node) => node.raft?.term ?? 0))
+  const present = world.nodes.filter((node) => node.checkers === world.checkers)
+  return Math.max(...present.map((node) => node.raft?.term ?? 0))
 }
 
 /** A member that is cut off for good must not disturb the others again and again. */
@@ -197,6 +204,7 @@ function stayCalm(world: World): void {
   if (world.acked < acked + 3) fail('liveness', `${world.acked - acked} answers in 20 s of calm`)
   // When it comes back its term is the others', and it ends no leadership.
   world.cutUntil.fill(0)
+  world.anyCutUntilMs = 0
   const back = world.now + 5_000
   runUntil(world, () => world.now >= back)
   const end = highestTerm(world)
@@ -269,7 +277,12 @@ function recover(world: World): void {
   const file = image.file && snapshot && { ...image.file, snapshot }
   survivor.disk.image = { ...image, hardState, file, entries, commit: hardState.commit }
   world.epoch = hardState.epoch
-  world.checkers = { ...makeCheckers(), committed: [...before.committed] }
+  const { committed, memberships } = before
+  world.checkers = {
+    ...makeCheckers(),
+    committed: [...committed],
+    memberships: [...memberships],
+  }
   world.checkers.ackedIndex = before.ackedIndex
   survivor.checkers = world.checkers
   count(world, 'sim.recovered', survivor.number)

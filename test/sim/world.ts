@@ -8,6 +8,7 @@ import { numberedRandom } from '../../core/base/random.ts'
 import { bootstrapState, joinState } from '../../core/raft/birth.ts'
 import { createRaft } from '../../core/raft/raft.ts'
 import type {
+  Append,
   Entry,
   Epoch,
   MemberId,
@@ -122,6 +123,7 @@ export interface World {
   now: number
   noise: Noise
   cutUntil: Float64Array
+  anyCutUntilMs: number
   steps: number
   contexts: number
   isHealed: boolean
@@ -153,6 +155,7 @@ export function makeWorld(plan: Plan): World {
     now: 0,
     noise: plan.noise,
     cutUntil: new Float64Array(nodesMax * nodesMax),
+    anyCutUntilMs: 0,
     steps: 0,
     contexts: 0,
     isHealed: false,
@@ -310,7 +313,31 @@ export function step(world: World, node: Node, event: RaftEvent): RaftUpdate | u
   node.ticks = ticks
   const update = raft.step(event, elapsed)
   carryOut(world, node, raft, update, event)
+  if (event.type === 'received' && event.message.type === 'append') {
+    lookBehindAppend(world, node, { from: event.from, append: event.message })
+  }
   return update
+}
+
+/**
+ * Counts appends that fit, and leave behind them a tail that their leader does not have. To
+ * acknowledge or commit past what such an append covers would be fatal; does one ever travel?
+ */
+function lookBehindAppend(
+  world: World,
+  { raft, number }: Node,
+  { from, append }: { readonly from: MemberId; readonly append: Append },
+): void {
+  const { prevIndex, prevTerm, entries, term } = append
+  const last = prevIndex + entries.length
+  if (raft === undefined || raft.term !== term || raft.lastIndex <= last) return
+  if (raft.termAt(last) !== (entries.at(-1)?.term ?? prevTerm)) return
+  const leader = world.nodes[world.numberOf.get(from) ?? -1]?.raft
+  if (leader?.role !== 'leader' || leader.term !== term) return
+  // What the leader has compacted was committed, and is not told apart here.
+  if (raft.lastIndex < leader.firstIndex) return
+  if (leader.termAt(raft.lastIndex) === raft.termAt(raft.lastIndex)) return
+  count(world, 'sim.append-before-conflict', number)
 }
 
 function carryOut(

@@ -284,7 +284,11 @@ function openAlone(): {
   return { transport, heard, sent, letters, pieces }
 }
 
-const header = { term: 1, epoch: 'e', incarnation: { counter: 1, nonce: 1 } }
+const header = {
+  term: 1,
+  epoch: 'e',
+  incarnation: { counter: 1, nonce: 1, foundTerm: 0, foundIndex: 0 },
+}
 const notice = { type: 'termNotice', ...header } as const
 
 t.test('what is no letter, or not for us, is counted and dropped', async (t) => {

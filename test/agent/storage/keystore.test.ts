@@ -182,7 +182,7 @@ t.test('a log that is behind its start file is told', async (t) => {
         ? undefined
         : {
             ...hardState(state.term, state.commit),
-            incarnation: { counter: state.incarnation, nonce: 1 },
+            incarnation: { counter: state.incarnation, nonce: 1, foundTerm: 0, foundIndex: 0 },
           }
     return recordStart(realDisk, folder, { hardState: found, bootId })
   }

@@ -9,6 +9,8 @@ import { type Disk, realDisk } from '../../../agent/storage/disk.ts'
 import { openRaftStorage, type RaftStorage } from '../../../agent/storage/raft-storage.ts'
 import { numberedRandom } from '../../../core/base/random.ts'
 import { bootstrapState, recoverState } from '../../../core/raft/birth.ts'
+import { raftLimits } from '../../../core/raft/limits.ts'
+import { createRaft } from '../../../core/raft/raft.ts'
 import type { Snapshot, SnapshotHead, StorageOperation } from '../../../core/raft/types.ts'
 import { createPowerDisk } from './power-disk.ts'
 import { entriesOf, hardState, snapshotAt } from './wal-model.ts'
@@ -22,8 +24,13 @@ function folderOf(test: Test): string {
   return `${folder}/raft`
 }
 
-function openOn(folder: string, disk: Disk = realDisk): Promise<RaftStorage> {
+function openOn(
+  folder: string,
+  disk: Disk = realDisk,
+  more: { acceptLossAtTail?: boolean } = {},
+): Promise<RaftStorage> {
   return openRaftStorage({
+    ...more,
     disk,
     folder,
     keys,
@@ -101,14 +108,10 @@ t.test('a damaged newest snapshot is passed over if the log reaches back behind 
   await t.rejects(openOn(folder), { code: 'damaged-data', message: /no good snapshot reaches it/ })
 })
 
-async function sendAll(
-  from: RaftStorage,
-  to: RaftStorage,
-  { snapshot, firstId }: { snapshot: Snapshot; firstId: number },
-): Promise<void> {
-  let id = firstId
-  const done: number[] = []
-  const saves: Promise<unknown>[] = []
+/** The snapshot in pieces, its installation, and two entries behind it. */
+async function operationsOf(from: RaftStorage, snapshot: Snapshot): Promise<StorageOperation[]> {
+  const operations: StorageOperation[] = []
+  let id = 2
   for (let offset = 0; offset < snapshot.sizeBytes; offset += 50_000) {
     const sizeBytes = Math.min(50_000, snapshot.sizeBytes - offset)
     const data = await from.readPiece(snapshot.id, { offset, count: sizeBytes })
@@ -117,19 +120,19 @@ async function sendAll(
     const install: Partial<StorageOperation> = isLast
       ? { install: snapshot, hardState: hardState(3, snapshot.index) }
       : {}
-    const operation = { id: id++, commit: 0, chunk, ...install }
-    saves.push(to.save(operation).then(() => done.push(operation.id)))
+    operations.push({ id: id++, commit: 0, chunk, ...install })
   }
-  const operation = {
-    id: id++,
-    commit: 0,
-    entries: entriesOf(snapshot.index + 1, snapshot.index + 2),
-  }
-  saves.push(to.save(operation).then(() => done.push(operation.id)))
-  await Promise.all(saves)
+  const entries = entriesOf(snapshot.index + 1, snapshot.index + 2)
+  operations.push({ id: id++, commit: 0, entries })
+  return operations
+}
+
+async function saveAll(to: RaftStorage, operations: readonly StorageOperation[]): Promise<void> {
+  const done: number[] = []
+  await Promise.all(operations.map((each) => to.save(each).then(() => done.push(each.id))))
   t.same(
     done,
-    [...done].sort((left, right) => left - right),
+    operations.map(({ id }) => id),
     'completed in order',
   )
 }
@@ -161,7 +164,7 @@ t.test(
         if (has !== undefined) t.ok(isDeepStrictEqual(await valuesIn(found, has.id), values))
         await found.close()
       }
-      await sendAll(source, target, { snapshot, firstId: 2 })
+      await saveAll(target, await operationsOf(source, snapshot))
       disk.onSync = undefined
       t.same(target.stats().snapshots, 1)
       await target.close()
@@ -177,3 +180,75 @@ t.test(
     t.ok(outcomes.size >= 2)
   },
 )
+
+t.test('a snapshot waits for entries that wait behind an install', async (t) => {
+  const source = await openOn(folderOf(t))
+  await source.save({ id: 1, commit: 0, hardState: hardState(3, 100), entries: entriesOf(1, 100) })
+  const snapshot = await source.takeSnapshot(headAt(90), values)
+  const disk = createPowerDisk()
+  const target = await openOn('/state/raft', disk)
+  await target.save({ id: 1, commit: 0, hardState: hardState(2, 5), entries: entriesOf(1, 40) })
+  // Raft has the entries behind the install, and its host has applied them: the disk has neither.
+  const sent = saveAll(target, await operationsOf(source, snapshot))
+  const taken = await target.takeSnapshot(headAt(92), values)
+  const found = await openOn('/state/raft', disk.cut(numberedRandom(1)))
+  t.equal(found.restored?.snapshot?.id, taken.id)
+  t.equal(found.restored?.snapshot?.index, 92)
+  t.equal(found.restored?.entries.at(-1)?.index, 92)
+  await found.close()
+  await sent
+  await target.close()
+  await source.close()
+})
+
+/** Flips a bit in the last record of the only segment in use. */
+function damageTail(folder: string): void {
+  for (const name of readdirSync(`${folder}/wal`)) {
+    const path = `${folder}/wal/${name}`
+    const bytes = readFileSync(path)
+    const at = bytes.findLastIndex((byte) => byte !== 0)
+    if (at < 0) continue
+    bytes[at] = (bytes[at] ?? 0) ^ 1
+    writeFileSync(path, bytes)
+  }
+}
+
+t.test('a log that lost its tail gives way to a snapshot ahead of it', async (t) => {
+  const folder = folderOf(t)
+  const storage = await openOn(folder)
+  await storage.begin(bootstrapState({ membership, epoch: hardState(1).epoch }))
+  await storage.save({ id: 1, commit: 9, hardState: hardState(2, 1), entries: entriesOf(2, 10) })
+  await storage.takeSnapshot(headAt(8), values.slice(0, 3))
+  await storage.save({ id: 2, commit: 10, compactTo: 8 })
+  await storage.save({ id: 3, commit: 30, entries: entriesOf(11, 30) })
+  // The snapshot at 8, the only one that the log will reach, is pruned.
+  for (const index of [20, 30]) await storage.takeSnapshot(headAt(index), [{ at: index }])
+  await storage.close()
+  damageTail(folder)
+  await t.rejects(openOn(folder), { code: 'damaged-data', message: /fails its checksum/ })
+
+  const again = await openOn(folder, realDisk, { acceptLossAtTail: true })
+  const { restored } = again
+  t.equal(restored?.snapshot?.index, 30)
+  t.equal(restored?.entries.at(-1)?.index, 10)
+  if (restored === undefined) return
+  const timing = { heartbeatTicks: 1, electionTicks: 10 }
+  const config = { id: 'm1', ...timing, limits: raftLimits, random: numberedRandom(1) }
+  const raft = createRaft(config, restored)
+  const { save } = raft.step({ type: 'started' })
+  t.equal(save?.install?.index, 30)
+  if (save === undefined) return
+  await again.save(save)
+  await again.save({ id: 2, commit: 30, entries: entriesOf(31, 33, { term: 2 }) })
+  await again.close()
+
+  const last = await openOn(folder)
+  t.equal(last.restored?.snapshot?.index, 30)
+  t.equal(last.restored?.hardState.incarnation.counter, 2)
+  t.same(
+    last.restored?.entries.map(({ index }) => index),
+    [31, 32, 33],
+  )
+  t.same(await valuesIn(last, restored.snapshot?.id ?? ''), [{ at: 30 }])
+  await last.close()
+})

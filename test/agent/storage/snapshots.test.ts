@@ -18,7 +18,7 @@ function headAt(index: number): SnapshotHead {
     membership: { members: [{ id: 'm1', address: 'a:1', isVoter: true }], removed: [] },
     membershipIndex: 1,
     epoch: { counter: 1, id: 'e', parent: undefined },
-    seen: { m1: { counter: 1, nonce: 2 } },
+    seen: { m1: { counter: 1, nonce: 2, foundTerm: 0, foundIndex: 0 } },
     requests: [],
   }
 }

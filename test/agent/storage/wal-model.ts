@@ -7,8 +7,8 @@ import type { Entry, HardState, Snapshot } from '../../../core/raft/types.ts'
 const epoch = { counter: 1, id: 'e', parent: undefined }
 
 export function hardState(term: number, commit = 0): HardState {
-  const incarnation = { counter: 1, nonce: 7 }
-  return { term, commit, votedFor: 'm1', epoch, incarnation, starts: [], seen: {} }
+  const incarnation = { counter: 1, nonce: 7, foundTerm: 0, foundIndex: 0 }
+  return { term, commit, votedFor: 'm1', epoch, incarnation, starts: [], seen: {}, promises: {} }
 }
 
 export function entriesOf(

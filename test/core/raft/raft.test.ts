@@ -90,7 +90,11 @@ t.test('a follower refuses every request and names the leader it knows', async (
 
 t.test('a removed member stops for good and says so', async (t) => {
   const raft = startedRaft(bootstrapState({ membership: three, epoch }))
-  const header = { term: 5, epoch: epoch.id, incarnation: { counter: 1, nonce: 9 } }
+  const header = {
+    term: 5,
+    epoch: epoch.id,
+    incarnation: { counter: 1, nonce: 9, foundTerm: 0, foundIndex: 0 },
+  }
   const about = raft.incarnation
   const message = {
     ...header,
@@ -106,14 +110,18 @@ t.test('a removed member stops for good and says so', async (t) => {
   for (const { event, what } of requests) {
     t.match(raft.step(event).refused, [{ what, reason: 'stopped' }])
   }
-  const old = { ...message, about: { counter: 0, nonce: 1 } }
+  const old = { ...message, about: { counter: 0, nonce: 1, foundTerm: 0, foundIndex: 0 } }
   t.equal(raft.step({ type: 'received', from: 'b', message: old }).fate, undefined)
 })
 
 t.test('a refusal of an earlier start does not stop this one', async (t) => {
   const raft = startedRaft(bootstrapState({ membership: three, epoch }))
-  const header = { term: 5, epoch: epoch.id, incarnation: { counter: 1, nonce: 9 } }
-  const about = { counter: 7, nonce: 7 }
+  const header = {
+    term: 5,
+    epoch: epoch.id,
+    incarnation: { counter: 1, nonce: 9, foundTerm: 0, foundIndex: 0 },
+  }
+  const about = { counter: 7, nonce: 7, foundTerm: 0, foundIndex: 0 }
   const message = {
     ...header,
     type: 'refused',
@@ -127,8 +135,18 @@ t.test('a refusal of an earlier start does not stop this one', async (t) => {
 
 t.test('messages of a new member are read after its start is written down', async (t) => {
   const raft = startedRaft(bootstrapState({ membership: three, epoch }))
-  const header = { term: 4, epoch: epoch.id, incarnation: { counter: 1, nonce: 9 } }
-  const beat = { type: 'heartbeat', commit: 1, sentAtTicks: 0, electionTicks: 50 } as const
+  const header = {
+    term: 4,
+    epoch: epoch.id,
+    incarnation: { counter: 1, nonce: 9, foundTerm: 0, foundIndex: 0 },
+  }
+  const beat = {
+    type: 'heartbeat',
+    commit: 1,
+    sentAtTicks: 0,
+    electionTicks: 50,
+    promises: {},
+  } as const
   const first = raft.step({
     type: 'received',
     from: 'b',
@@ -249,7 +267,7 @@ function followerWithTail(): { raft: Raft; append: (append: Partial<Append>) => 
     (term, at) => ({ type: 'normal', index: at + 2, term, sizeBytes: 1, data: at }) as const,
   )
   const hardState = { ...restored.hardState, term: 4 }
-  const incarnation = { counter: 1, nonce: 9 }
+  const incarnation = { counter: 1, nonce: 9, foundTerm: 0, foundIndex: 0 }
   const known = { ...hardState, seen: { b: incarnation } }
   const raft = startedRaft({
     ...restored,

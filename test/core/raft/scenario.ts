@@ -18,6 +18,7 @@
 //   sync a [n]                  the n oldest operations (or all) are durable
 //   crash a, start a            what was not durable is lost
 //   wipe a, backup a, rewind a  an empty disk; a copy of the disk; that copy put back
+//   resume a                    that copy put back under a process that does not start anew
 //   twin a x                    a second process x on a copy of the disk of a, with its id
 //   recover a                   crash a, and start it as the only member of a new epoch
 //   propose a text [request]    read a 7        transfer a [b]      snapshot a
@@ -31,9 +32,11 @@ import { type RaftLimits, raftLimits } from '../../../core/raft/limits.ts'
 import { createRaft } from '../../../core/raft/raft.ts'
 import type {
   Entry,
+  Incarnation,
   MembershipChange,
   Message,
   Outgoing,
+  Promises,
   Raft,
   RaftEvent,
   RaftUpdate,
@@ -51,7 +54,8 @@ interface Actor {
   staging: string
   texts: Map<string, string>
   applied: string[]
-  backup: Restored | undefined
+  /** Whence its present start draws its random numbers. */
+  drawnFrom: number
   appliedIndex: number
 }
 
@@ -184,6 +188,17 @@ const commands: Readonly<Record<string, (stage: Stage, words: readonly string[])
     if (actor.disk.backup !== undefined) actor.disk.image = actor.disk.backup
     start(stage, actor)
   },
+  resume: (stage, [name]) => {
+    const actor = actorOf(stage, name)
+    crash(actor)
+    const { backup } = actor.disk
+    if (backup === undefined) throw new Error(`${name} has no backup to resume`)
+    // As it was just before that start, which then draws the same number again.
+    const { hardState } = backup
+    const [incarnation = joinState(epoch).hardState.incarnation, ...starts] = hardState.starts
+    actor.disk.image = { ...backup, hardState: { ...hardState, incarnation, starts } }
+    start(stage, actor, actor.drawnFrom)
+  },
   twin: (stage, [name, other = '']) => {
     const { id, disk } = actorOf(stage, name)
     addActor(stage, { name: other, id, restored: restore(disk.image) })
@@ -274,17 +289,18 @@ function addActor(stage: Stage, made: { name: string; id: string; restored: Rest
     staging: '',
     texts: new Map(),
     applied: [],
-    backup: undefined,
+    drawnFrom: 0,
     appliedIndex: 0,
   }
   stage.actors.set(name, actor)
   start(stage, actor)
 }
 
-function start(stage: Stage, actor: Actor): void {
+function start(stage: Stage, actor: Actor, drawnFrom = ++stage.nonce): void {
   const restored = restore(actor.disk.image)
   actor.appliedIndex = restored.snapshot?.index ?? 0
-  const random = numberedRandom(++stage.nonce)
+  actor.drawnFrom = drawnFrom
+  const random = numberedRandom(drawnFrom)
   const config = {
     id: actor.id,
     heartbeatTicks: 1,
@@ -486,8 +502,19 @@ function formatMessage(message: Message): string {
   const { type, term, epoch: _epoch, incarnation: _incarnation, ...rest } = message
   const fields = Object.entries(rest).flatMap(([key, value]) => {
     if (key === 'entries') return [`entries=${(value as Entry[]).map(formatEntry).join(',')}`]
+    if (key === 'promises') return formatPromises(value as Promises)
+    if (key === 'starts') return [`starts=${(value as Incarnation[]).map(formatStart).join(',')}`]
     if (key === 'snapshot' || key === 'epochHere' || key === 'about') return []
     return [`${key}=${String(value)}`]
   })
   return `${type} t${term} ${fields.join(' ')}`
+}
+
+function formatPromises(promises: Promises): readonly string[] {
+  const rows = Object.entries(promises).map(([id, { term, index }]) => `${id}:${index}/${term}`)
+  return rows.length === 0 ? [] : [`promises=${rows.join(',')}`]
+}
+
+function formatStart({ counter, foundIndex, foundTerm }: Incarnation): string {
+  return `${counter}:${foundIndex}/${foundTerm}`
 }

@@ -1,17 +1,23 @@
 // Raft's letters: what is sent arrives as it was, and what raft could not bear does not arrive.
 
 import t from 'tap'
+import { raftLimits } from '../../../core/raft/limits.ts'
 import type { Message } from '../../../core/raft/types.ts'
 import { decode, encode } from '../../../net/wire/codec.ts'
+import { urgentBytesMax } from '../../../net/wire/outbox.ts'
 import { raftSendOptions, readRaftMessage } from '../../../net/wire/raft-messages.ts'
 
-const header = { term: 3, epoch: 'e1', incarnation: { counter: 2, nonce: 4_000_000_000 } }
+const header = {
+  term: 3,
+  epoch: 'e1',
+  incarnation: { counter: 2, nonce: 4_000_000_000, foundTerm: 0, foundIndex: 0 },
+}
 const epoch = { counter: 1, id: 'e1', parent: undefined }
 const membership = {
   members: [{ id: 'n1', address: '10.0.0.1:2377', isVoter: true }],
   removed: ['n9'],
 }
-const seen = { n1: { counter: 1, nonce: 7 } }
+const seen = { n1: { counter: 1, nonce: 7, foundTerm: 0, foundIndex: 0 } }
 const entries = [
   { type: 'normal', index: 5, term: 3, sizeBytes: 9, request: 'r1', data: { any: ['thing'] } },
   { type: 'config', index: 6, term: 3, sizeBytes: 9, data: membership },
@@ -29,13 +35,21 @@ const messages: readonly Message[] = [
   { ...header, type: 'append', prevIndex: 4, prevTerm: 2, commit: 4, entries },
   { ...header, type: 'appendRefusal', prevIndex: 4, hintIndex: 2, hintTerm: 1 },
   { ...header, type: 'commit', commit: 7 },
-  { ...header, type: 'heartbeat', commit: 7, round: 9, sentAtTicks: 100, electionTicks: 10 },
+  {
+    ...header,
+    type: 'heartbeat',
+    commit: 7,
+    round: 9,
+    sentAtTicks: 100,
+    electionTicks: 10,
+    promises: { n2: { counter: 3, term: 2, index: 6 } },
+  },
   {
     ...{ ...header, type: 'snapshotChunk', snapshotId: 's1', snapshot, offset: 0, sizeBytes: 3 },
     data: new Uint8Array([1, 2, 3]),
   },
   { ...header, type: 'timeoutNow' },
-  { ...header, type: 'introduction', starts: [3, 2, 1] },
+  { ...header, type: 'introduction', starts: [header.incarnation] },
   {
     ...{ ...header, type: 'refused', reason: 'removed', about: header.incarnation },
     epochHere: { ...epoch, parent: 'e0' },
@@ -95,4 +109,11 @@ t.test('heartbeats and votes go first; of heartbeats only the newest waits', asy
   t.same(optionsOf('vote'), { isUrgent: true })
   t.same(optionsOf('commit'), { replaces: 'raft.commit' })
   t.same(optionsOf('append'), {})
+})
+
+t.test('an introduction with all the starts that are kept goes first', async (t) => {
+  const start = { counter: 65_000, nonce: 2 ** 32 - 1, foundTerm: 2 ** 31, foundIndex: 2 ** 33 }
+  const starts = Array.from({ length: raftLimits.startsKept }, () => start)
+  const bytes = encode({ ...header, type: 'introduction', starts })
+  t.ok(bytes.length <= urgentBytesMax, `${bytes.length} bytes`)
 })
