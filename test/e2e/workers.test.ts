@@ -280,11 +280,11 @@ t.test('the leader dies: nobody is called down, and no task is moved', async (t)
   )
 })
 
-t.test('a worker that leaves in good order is Disconnected, and can be removed', async (t) => {
+t.test('a worker that leaves in good order is Down, and can be removed', async (t) => {
   const [place = 3] = workers
   const { name } = cluster.lab.host(place)
   await cluster.must(place, 'leave')
-  await awaitStatus(place, 'Disconnected')
+  await awaitStatus(place, 'Down')
   await cluster.must(1, 'node', 'rm', name)
   t.notOk((await cluster.nodes(1)).some(({ hostname }) => hostname === name))
   await cluster.awaitRunning('web', 12)

@@ -345,7 +345,7 @@ t.test('the tasks of a node that left in good order are started elsewhere at onc
   made.advance(1_000)
   made.leave('n2')
   made.advance(1_000)
-  t.equal(made.view.get('node', 'n2')?.status.state, 'disconnected')
+  t.equal(made.view.get('node', 'n2')?.status.state, 'down')
   t.equal(running(made, id)['n2'], undefined)
   t.equal(
     Object.values(running(made, id)).reduce((a, b) => a + b),
