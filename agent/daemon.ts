@@ -17,12 +17,12 @@ import { startTrimming } from './base/memory.ts'
 import { version } from './base/version.ts'
 import { createDockerExecutor } from './executor/docker-executor.ts'
 import type { LogOptions } from './executor/executor.ts'
-import { mergeLogs } from './host/log-merge.ts'
 import {
   type Backend,
   type InitRequest,
   type JoinCall,
   type LocalState,
+  type LogReader,
   swarmTexts,
   type TaskLogEntry,
 } from './http/backend.ts'
@@ -216,13 +216,8 @@ class LocalBackend implements Backend {
     return () => this.#watchers.delete(listener)
   }
 
-  logs(
-    tasks: readonly TaskId[],
-    log: LogOptions,
-    signal: AbortSignal,
-  ): AsyncIterable<TaskLogEntry> {
-    const { executor, identity } = this.#member()
-    return mergeLogs(executor, { tasks, nodeId: identity.nodeId, log, signal })
+  logs(tasks: readonly TaskId[], log: LogOptions, reader: LogReader): AsyncIterable<TaskLogEntry> {
+    return this.#member().readLogs(tasks, { log, ...reader })
   }
 
   secretBytes(count: number): Uint8Array {

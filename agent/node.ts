@@ -16,6 +16,7 @@ import { seededRandom } from '../core/base/random.ts'
 import type { Command, CommandAnswer } from '../core/command/command.ts'
 import { WorkerMachine } from '../core/machine/worker.ts'
 import { type ManagerStatus, memberIdOf, type NodeDescription } from '../core/object/node.ts'
+import { stateRank } from '../core/object/task.ts'
 import { bootstrapState, joinState } from '../core/raft/birth.ts'
 import type { Epoch, Restored } from '../core/raft/types.ts'
 import type { Applied } from '../core/store/change.ts'
@@ -34,6 +35,8 @@ import { version } from './base/version.ts'
 import type { TaskFiles } from './executor/docker-container.ts'
 import type { Executor } from './executor/executor.ts'
 import { admitter, guestHandlers } from './guests.ts'
+import type { TaskLog } from './host/log-merge.ts'
+import { createNodeLogs, type LogRequest, type NodeLogs } from './host/node-logs.ts'
 import { createSessionClient, type SessionClient } from './host/session-client.ts'
 import { createTaskFiles, type HostedTaskFiles } from './host/task-files.ts'
 import { createTrust, type Trust } from './host/trust.ts'
@@ -159,6 +162,7 @@ export class Node {
   readonly #worker: WorkerHost
   readonly #store: WorkerStore
   readonly #client: SessionClient
+  readonly #logs: NodeLogs
   readonly #incarnation: string
   readonly #closing = new AbortController()
   /** What others may ask of us now; the manager's rows come and go. */
@@ -245,7 +249,16 @@ export class Node {
       clock,
       log,
     })
+    this.#logs = createNodeLogs({
+      ownId: nodeId,
+      peers: this.peers,
+      executor: this.executor,
+      managers: () => this.trust.managers().map(({ id }) => id),
+      clock,
+      log,
+    })
     Object.assign(this.#rows.messages, this.#client.handlers.messages)
+    Object.assign(this.#rows.requests, this.#logs.nodeHandlers.requests)
   }
 
   get identity(): NodeIdentity {
@@ -295,6 +308,15 @@ export class Node {
   /** What is committed as of this call. Throws the same. */
   read(): Promise<View> {
     return this.#open().line.read()
+  }
+
+  /** The logs of tasks of the whole cluster. Throws locked, not-a-manager. */
+  readLogs(
+    tasks: readonly TaskId[],
+    request: Pick<LogRequest, 'log' | 'signal' | 'onMissed'>,
+  ): AsyncIterable<TaskLog> {
+    const { machine } = this.#open()
+    return this.#logs.read({ ...request, ...logTargets(tasks, () => machine.view) })
   }
 
   managerStatus(id: NodeId): ManagerStatus | undefined {
@@ -513,6 +535,9 @@ export class Node {
     for (const kind of Object.keys(half.handlers.messages)) delete this.#rows.messages[kind]
     for (const kind of Object.keys(half.handlers.requests)) delete this.#rows.requests[kind]
     for (const kind of Object.keys(half.handlers.streams)) delete this.#rows.streams[kind]
+    const logs = this.#logs.managerHandlers
+    for (const kind of Object.keys(logs.requests)) delete this.#rows.requests[kind]
+    for (const kind of Object.keys(logs.streams)) delete this.#rows.streams[kind]
   }
 
   async #openManager(founding?: Restored): Promise<void> {
@@ -541,6 +566,8 @@ export class Node {
     Object.assign(this.#rows.messages, half.handlers.messages)
     Object.assign(this.#rows.requests, half.handlers.requests)
     Object.assign(this.#rows.streams, half.handlers.streams)
+    Object.assign(this.#rows.requests, this.#logs.managerHandlers.requests)
+    Object.assign(this.#rows.streams, this.#logs.managerHandlers.streams)
     half.host.start()
     this.#publish()
     void this.#catchUp(half)
@@ -590,6 +617,28 @@ export class Node {
         await clock.sleep(waitMs, signal).catch(() => undefined)
       }
     }
+  }
+}
+
+/** Where the logs of tasks are, and which of them are worth waiting for. */
+function logTargets(
+  ids: readonly TaskId[],
+  view: () => View,
+): Pick<LogRequest, 'tasks' | 'isAsked' | 'isAlive'> {
+  const isKept = (id: TaskId): boolean => {
+    const task = view().get('task', id)
+    return task !== undefined && stateRank(task.desiredState) <= stateRank('running')
+  }
+  return {
+    // Where a node was removed, nobody is left to be missed.
+    tasks: ids.flatMap((id) => {
+      const nodeId = view().get('task', id)?.nodeId
+      const isKnown = nodeId !== undefined && view().get('node', nodeId) !== undefined
+      return isKnown ? [{ id, nodeId }] : []
+    }),
+    isAsked: (nodeId, tasks) =>
+      view().get('node', nodeId)?.status.state !== 'down' || tasks.some(isKept),
+    isAlive: (tasks) => tasks.some(isKept),
   }
 }
 

@@ -36,13 +36,13 @@ export interface Backend {
   readonly watch: (listener: (applied: readonly Applied[]) => void) => () => void
   /**
    * Logs of tasks, wherever they run, each entry with its task, lines with their line end. Ends
-   * when all have ended (without `follow`) or the signal aborts. An error that it throws is shown
-   * to the client at the end of what came before.
+   * when all have ended (without `follow`) or the signal aborts. Nodes that cannot be read are told
+   * of; an error that it throws is shown to the client at the end of what came before.
    */
   readonly logs: (
     tasks: readonly TaskId[],
     options: LogOptions,
-    signal: AbortSignal,
+    reader: LogReader,
   ) => AsyncIterable<TaskLogEntry>
   /** Random bytes of the system, for tokens and keys that a route must make. */
   readonly secretBytes: (count: number) => Uint8Array
@@ -84,6 +84,19 @@ export interface JoinCall {
   readonly advertiseAddress?: string
   readonly dataPathAddress?: string
   readonly availability: 'active' | 'pause' | 'drain'
+}
+
+export interface LogReader {
+  readonly signal: AbortSignal
+  readonly onMissed: (missed: MissedLog) => void
+}
+
+/** A node whose logs could not be had, or not to the end. */
+export interface MissedLog {
+  readonly nodeId: NodeId
+  /** One of its tasks, to speak for all. */
+  readonly taskId: TaskId
+  readonly reason: string
 }
 
 export interface TaskLogEntry extends LogEntry {
