@@ -45,8 +45,8 @@ bench: setup ## figures beside the budgets (root; FILES=... for some files)
 build: setup ## dist/agent, one executable (ARCH=arm64 builds dist/agent-arm64)
 	@$(NODE) scripts/build.ts --arch $(ARCH)
 
-demo: setup ## the main story on this machine, from nothing to a rolling update (root)
-	@$(NODE) scripts/demo.ts
+demo: setup ## the main story on this machine, from nothing to a rolling update (root; CLUSTER=1: on five)
+	@CLUSTER=$(CLUSTER) $(NODE) scripts/demo.ts
 
 clean: ## remove what was built
 	rm -rf dist .tap node_modules/.cache/skep

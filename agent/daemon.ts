@@ -9,7 +9,12 @@ import type { NodeId, TaskId } from '../core/base/id.ts'
 import type { Log } from '../core/base/note.ts'
 import type { Applied } from '../core/store/change.ts'
 import type { View } from '../core/store/view.ts'
-import { clusterDigest, formatJoinToken, joinAddressesMax } from '../net/secure/join-token.ts'
+import {
+  clusterDigest,
+  formatJoinToken,
+  joinAddressesMax,
+  makeJoinSecret,
+} from '../net/secure/join-token.ts'
 import { formatHostPort, type HostPort, parseHostPort } from './base/addresses.ts'
 import type { Clock } from './base/clock.ts'
 import type { DaemonConfig } from './base/config.ts'
@@ -30,7 +35,7 @@ import { createApiServer } from './http/server.ts'
 import { joinCluster } from './join.ts'
 import { foundCluster, type Node, type NodeOptions, resumeNode } from './node.ts'
 import { realDisk } from './storage/disk.ts'
-import { formatUnlockKey, parseUnlockKey } from './storage/keystore.ts'
+import { formatUnlockKey, makeUnlockKey, parseUnlockKey } from './storage/keystore.ts'
 import { openStateFolder } from './storage/state-folder.ts'
 
 export interface Daemon {
@@ -220,8 +225,12 @@ class LocalBackend implements Backend {
     return this.#member().readLogs(tasks, { log, ...reader })
   }
 
-  secretBytes(count: number): Uint8Array {
-    return this.#options.clock.randomBytes(count)
+  makeJoinSecret(): string {
+    return makeJoinSecret()
+  }
+
+  makeUnlockKey(): Uint8Array {
+    return makeUnlockKey()
   }
 
   nowMs(): number {

@@ -1,12 +1,15 @@
-// The main story, told on this machine by the real thing: `make demo`, as root.
+// The main story, told on this machine by the real thing: `make demo`, as root. `make demo CLUSTER=1`
+// tells that of a cluster on five machines.
 //
 // It brings what is missing, builds the agent, opens a stage (scripts/demo/stage.ts), and types the
-// lines of the story (scripts/demo/story.ts) one after the other, checking each step. It fails
+// lines of the story (scripts/demo/*story.ts) one after the other, checking each step. It fails
 // loudly at the first step that is not as told. The stage is cleared in any case, on Ctrl-C too.
 
 import { styleText } from 'node:util'
+import { clusterStory } from './demo/cluster-story.ts'
 import { openStage, type Stage } from './demo/stage.ts'
-import { type Step, story } from './demo/story.ts'
+import type { Line, Step } from './demo/step.ts'
+import { story as mainStory } from './demo/story.ts'
 import { freshAgent } from './fresh-agent.ts'
 import { installMissing } from './packages.ts'
 
@@ -19,15 +22,15 @@ async function demo(): Promise<void> {
   await installMissing((line) => console.log(`demo: ${line}`))
   const agentPath = await freshAgent()
   const opened = performance.now()
-  const stage = await openStage(agentPath)
+  const story = process.env['CLUSTER'] === '1' ? clusterStory : mainStory
+  const stage = await openStage(agentPath, story.machines)
   try {
-    console.log(
-      `A machine in namespaces of its own, with an engine of its own (${seconds(opened)}).`,
-    )
-    console.log(`While this runs, the page is at http://${stage.host.address}:8080/ for`)
-    console.log(`  sudo nsenter --net=/run/netns/${stage.host.namespace} curl URL`)
+    const places = stage.hosts.map(({ name, address }) => `${name} ${address}`).join(', ')
+    console.log(`In namespaces of their own, each with an engine: ${places} (${seconds(opened)}).`)
+    console.log(`While this runs, the page is at http://${stage.host().address}:8080/ for`)
+    console.log(`  sudo nsenter --net=/run/netns/${stage.host().namespace} curl URL`)
     const proofs: string[] = []
-    for (const [index, step] of story.entries()) {
+    for (const [index, step] of story.steps.entries()) {
       if (step.isPossible?.() === false) continue
       proofs.push(await perform(stage, step, index + 1))
     }
@@ -55,14 +58,17 @@ async function perform(stage: Stage, step: Step, number: number): Promise<string
   }
 }
 
-async function type(stage: Stage, line: string): Promise<string> {
-  console.log(bold(`$ ${line}`))
-  const ended = await stage.shell(line)
+async function type(stage: Stage, line: Line): Promise<string> {
+  const { on, text } = typeof line === 'string' ? { on: 1, text: line } : line
+  const typed = typeof text === 'string' ? text : text(stage)
+  const place = stage.hosts.length > 1 ? `[${stage.host(on).name}]` : ''
+  console.log(bold(`${place}$ ${typed}`))
+  const ended = await stage.shell(typed, on)
   const output = withoutProgress(ended.stdout).trimEnd()
   if (output !== '') console.log(output)
   if (ended.code === 0) return ended.stdout
   const how = ended.timedOut ? 'took too long' : `ended with ${ended.code ?? ended.signal}`
-  throw new Error(`"${line}" ${how}`)
+  throw new Error(`"${typed}" ${how}`)
 }
 
 /** Progress is a picture that moves; on paper only its last state is worth reading. */

@@ -1,14 +1,18 @@
 // Runs tests: `node scripts/test.ts check unit sim build e2e`, or single files by their paths.
 //
 // Each file is a program of its own that prints TAP; nothing is shared between files but the
-// machine. A file fails by a failed test, and also when it crashes, runs too long or ends before
-// its plan. Prints one line a file, the output of those that failed, and last the counts alone on
-// a line. With CI=true a skipped test is a failed one: a green CI must have run everything.
+// machine. Those of the unit phase are so small that starting each costs more than running it: they
+// share a few processes (test-batch.ts), and one that does not come to its end there is run alone.
+//
+// A file fails by a failed test, and also when it crashes, runs too long or ends before its plan.
+// Prints one line a file, the output of those that failed, and at the end, where one looks first,
+// what failed in short and the counts alone on a line. With CI=true a skipped test is a failed one:
+// a green CI must have run everything.
 
 import { existsSync, readdirSync } from 'node:fs'
 import { join, relative } from 'node:path'
-import { endGroupsOnSignal, run } from './process.ts'
-import { readTap } from './tap.ts'
+import { type Ended, endGroupsOnSignal, run } from './process.ts'
+import { type Failure, readBatch, readFailures, readTap, type TapResult } from './tap.ts'
 
 interface Job {
   readonly name: string
@@ -24,6 +28,8 @@ interface Phase {
   readonly jobsAtOnce: number
   readonly timeoutMs: number
   readonly needsRoot: boolean
+  /** Absent: a process for each file. Otherwise that many processes share them. */
+  readonly batches?: number
   /** Programs other than test files. */
   readonly programs?: readonly Job[]
 }
@@ -34,9 +40,31 @@ interface Outcome {
   readonly skipped: number
 }
 
+/** What a file that failed says in the last lines. */
+interface FailedFile {
+  readonly name: string
+  readonly problem: string | undefined
+  readonly failures: readonly Failure[]
+  /** Its last lines, for the case that nothing in its output is a failed test. */
+  readonly tail: readonly string[]
+}
+
+/** How a file or program ended, alone or in a batch. */
+interface JobEnd {
+  readonly ms: number
+  readonly output: string
+  readonly tap: TapResult
+}
+
 const root = join(import.meta.dirname, '..')
 const secondMs = 1000
 const minuteMs = 60 * secondMs
+const failuresMax = 20
+const detailLinesMax = 25
+const failedFiles: FailedFile[] = []
+
+/** Node keeps here what it has made of sources: types stripped, code compiled. */
+const compileCache = join(root, 'node_modules/.cache/skep/compile')
 
 const phases: Readonly<Record<string, Phase>> = {
   check: {
@@ -54,6 +82,7 @@ const phases: Readonly<Record<string, Phase>> = {
     jobsAtOnce: 2,
     timeoutMs: minuteMs,
     needsRoot: false,
+    batches: 3, // For two cores: some tests wait for a socket or a child.
   },
   sim: { folders: ['test/sim'], jobsAtOnce: 2, timeoutMs: 5 * minuteMs, needsRoot: false },
   build: { folders: ['test/build'], jobsAtOnce: 1, timeoutMs: 15 * minuteMs, needsRoot: false },
@@ -88,9 +117,39 @@ async function runPhase(name: string, phase: Phase): Promise<Outcome> {
     for (const file of files) printLine({ mark: 'skip', ms: 0, text: 'needs root', name: file })
     return { passed: 0, failed: 0, skipped: files.length }
   }
-  const jobs = [...(phase.programs ?? []), ...files.map((file) => jobOf(file, phase.timeoutMs))]
-  if (jobs.length === 0) console.log(`     ${name}: no tests yet`)
-  return runJobs(jobs, phase.jobsAtOnce)
+  const inBatches = phase.batches === undefined ? undefined : await runBatches(files, phase)
+  const alone = inBatches?.unfinished ?? files
+  const jobs = [...(phase.programs ?? []), ...alone.map((file) => jobOf(file, phase.timeoutMs))]
+  if (jobs.length === 0 && files.length === 0) console.log(`     ${name}: no tests yet`)
+  return total([...(inBatches?.outcomes ?? []), await runJobs(jobs, phase.jobsAtOnce)])
+}
+
+/** Deals the files to the batches and runs these at once; returns what did not end in its batch. */
+async function runBatches(
+  files: readonly string[],
+  phase: Phase,
+): Promise<{ outcomes: Outcome[]; unfinished: string[] }> {
+  const outcomes: Outcome[] = []
+  const unfinished: string[] = []
+  const count = Math.min(phase.batches ?? 1, files.length)
+  async function runBatch(own: readonly string[]): Promise<void> {
+    const args = ['--disable-warning=ExperimentalWarning', 'scripts/test-batch.ts', ...own]
+    const ended = await runNode({ command: process.execPath, args, timeoutMs: phase.timeoutMs })
+    const ends = readBatch(ended.stdout)
+    // What is in the output of no file: a crash, or warnings.
+    if (ends.size < own.length || ended.stderr !== '') console.log(indent(ended.stderr))
+    for (const file of own) {
+      const end = ends.get(file)
+      if (end === undefined) unfinished.push(file)
+      else outcomes.push(report(file, end))
+    }
+  }
+  await Promise.all(
+    Array.from({ length: count }, (_, batch) =>
+      runBatch(files.filter((_file, index) => index % count === batch)),
+    ),
+  )
+  return { outcomes, unfinished }
 }
 
 async function runJobs(jobs: readonly Job[], jobsAtOnce: number): Promise<Outcome> {
@@ -106,8 +165,7 @@ async function runJobs(jobs: readonly Job[], jobsAtOnce: number): Promise<Outcom
 }
 
 async function runJob(job: Job): Promise<Outcome> {
-  const env = { ...process.env, TAP: '1', NO_COLOR: '1' }
-  const ended = await run(job.command, job.args, { timeoutMs: job.timeoutMs, cwd: root, env })
+  const ended = await runNode(job)
   const tap = job.isTap
     ? readTap(ended.stdout)
     : { passed: ended.code === 0 ? 1 : 0, failed: 0, skipped: 0, problem: undefined }
@@ -115,16 +173,51 @@ async function runJob(job: Job): Promise<Outcome> {
     ? `ran longer than ${job.timeoutMs / secondMs} s and was ended`
     : (tap.problem ??
       (ended.code === 0 || tap.failed > 0 ? undefined : `ended with ${ended.code ?? ended.signal}`))
+  const output = `${ended.stdout}${ended.stderr}`
+  return report(job.name, { ms: ended.ms, output, tap: { ...tap, problem } })
+}
+
+function runNode(job: Pick<Job, 'command' | 'args' | 'timeoutMs'>): Promise<Ended> {
+  const cache = { NODE_COMPILE_CACHE: compileCache }
+  const env = { ...process.env, ...cache, TAP: '1', NO_COLOR: '1' }
+  return run(job.command, job.args, { timeoutMs: job.timeoutMs, cwd: root, env })
+}
+
+/** Prints the file's line, and its output if it failed. */
+function report(name: string, end: JobEnd): Outcome {
+  const { ms, output, tap } = end
+  const { problem, passed, skipped } = tap
   const failed = tap.failed + (problem === undefined ? 0 : 1)
-  const hasFailed = failed > 0 || (process.env['CI'] === 'true' && tap.skipped > 0)
+  const hasFailed = failed > 0 || (process.env['CI'] === 'true' && skipped > 0)
   printLine({
     mark: hasFailed ? 'FAIL' : 'ok',
-    ms: ended.ms,
-    text: formatCounts({ passed: tap.passed, failed, skipped: tap.skipped }),
-    name: problem === undefined ? job.name : `${job.name}: ${problem}`,
+    ms,
+    text: formatCounts({ passed, failed, skipped }),
+    name: problem === undefined ? name : `${name}: ${problem}`,
   })
-  if (hasFailed) console.log(indent(`${ended.stdout}${ended.stderr}`))
-  return { passed: tap.passed, failed, skipped: tap.skipped }
+  if (hasFailed) {
+    console.log(indent(output))
+    const tail = output.trimEnd().split('\n').slice(-detailLinesMax)
+    failedFiles.push({ name, problem, failures: readFailures(output), tail })
+  }
+  return { passed, failed, skipped }
+}
+
+/** The failures once more, in short: the end of a long log is what is read first, or at all. */
+function printFailedFiles(): void {
+  for (const { name, problem, failures, tail } of failedFiles) {
+    console.log(`FAILED ${problem === undefined ? name : `${name}: ${problem}`}`)
+    for (const failure of failures.slice(0, failuresMax)) {
+      const { path, at, details } = failure
+      console.log(`  ${path.join(' > ')}${at === undefined ? '' : ` (${at})`}`)
+      for (const line of details.slice(0, detailLinesMax)) console.log(`    ${line}`)
+      const left = details.length - detailLinesMax
+      if (left > 0) console.log(`    and ${left} more lines above`)
+    }
+    const left = failures.length - failuresMax
+    if (left > 0) console.log(`  and ${left} more failed tests above`)
+    if (failures.length === 0) for (const line of tail) console.log(`    ${line}`)
+  }
 }
 
 function total(outcomes: readonly Outcome[]): Outcome {
@@ -167,6 +260,7 @@ async function main(names: readonly string[]): Promise<void> {
       return
     }
   }
+  printFailedFiles()
   const sum = total(outcomes)
   const isStrict = process.env['CI'] === 'true'
   if (isStrict && sum.skipped > 0) console.log('CI=true: skipped tests count as failures')

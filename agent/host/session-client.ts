@@ -162,10 +162,12 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
       await wait(pauseMsMax)
       return
     }
+    let current: Session | undefined
     try {
-      const welcome = await openOnce(gateway)
-      const current = session
-      if (welcome === undefined || current === undefined || current.gateway !== gateway) return
+      const opening = openOnce(gateway)
+      current = session
+      const welcome = await opening
+      if (welcome === undefined || current === undefined || session !== current) return
       failures = 0
       avoided = undefined
       options.onWelcome(welcome)
@@ -178,6 +180,8 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
     } catch (error) {
       if (closing.signal.aborted) return
       if (!(error instanceof CodedError)) throw error
+      // It was given up meanwhile: what became of it says nothing of the next one.
+      if (session !== current) return
       if (error.detail['isExpelled'] === true) options.onExpelled(error)
       if (failures === 0 && !isOpen) {
         log('info', 'session.refused', { manager: gateway, reason: error.message })
@@ -227,6 +231,9 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
     },
     leave: async () => {
       const gateway = session?.gateway ?? choose()
+      // Who has said good-bye does not open again.
+      session = undefined
+      closing.abort()
       if (gateway === undefined) throw new CodedError('unavailable', 'no manager is known')
       const router = gateway === ownId ? options.router() : undefined
       if (router !== undefined) await router.leave(ownId)

@@ -44,8 +44,10 @@ export interface Backend {
     options: LogOptions,
     reader: LogReader,
   ) => AsyncIterable<TaskLogEntry>
-  /** Random bytes of the system, for tokens and keys that a route must make. */
-  readonly secretBytes: (count: number) => Uint8Array
+  /** A new secret for one of the join tokens. */
+  readonly makeJoinSecret: () => string
+  /** A new key for managers to lock with, 32 bytes. */
+  readonly makeUnlockKey: () => Uint8Array
   readonly nowMs: () => number
 }
 

@@ -56,15 +56,15 @@ export async function updateSwarm(call: Call): Promise<void> {
   if (cluster === undefined) throw new CodedError('not-in-swarm', swarmTexts.notPart)
   const spec = parseClusterSpec(body, cluster.spec)
   const rotate: Partial<JoinSecrets> = {
-    ...(isWorkerRotated ? { worker: makeSecret(call) } : {}),
-    ...(isManagerRotated ? { manager: makeSecret(call) } : {}),
+    ...(isWorkerRotated ? { worker: backend.makeJoinSecret() } : {}),
+    ...(isManagerRotated ? { manager: backend.makeJoinSecret() } : {}),
   }
   await backend.submit({
     type: 'cluster.update',
     version,
     spec,
     rotate,
-    freshUnlockKey: backend.secretBytes(32),
+    freshUnlockKey: backend.makeUnlockKey(),
     isUnlockKeyRotated,
   })
   sendNothing(call)
@@ -79,14 +79,6 @@ export async function unlockSwarm(call: Call): Promise<void> {
 /** GET /swarm/unlockkey: the key as text, empty while managers do not lock. */
 export async function showUnlockKey(call: Call): Promise<void> {
   sendJson(call, 200, { UnlockKey: await call.api.backend.unlockKey() })
-}
-
-/** 25 characters of base36 out of 32 random bytes: the secret of a join token. */
-function makeSecret(call: Call): string {
-  const bytes = call.api.backend.secretBytes(32)
-  let value = 0n
-  for (const byte of bytes) value = value * 256n + BigInt(byte)
-  return value.toString(36).padStart(25, '0').slice(-25)
 }
 
 /** POST /swarm/leave?force=1. Throws not-in-swarm, locked, conflict as Docker words them. */

@@ -18,8 +18,9 @@ const rows: readonly Row[] = [
   {
     flag: '--network',
     field: 'TaskTemplate.Networks',
-    sentence: 'overlay networks are not available in this version of the agent; remove --network',
-    isAsked: (spec) => spec.task.networks.some(({ target }) => !isNodeLocal(target)),
+    sentence:
+      'networks of services are not available in this version of the agent; remove --network',
+    isAsked: (spec) => spec.task.networks.length > 0,
   },
   {
     flag: '--mode replicated-job',
@@ -116,11 +117,6 @@ export function refusePlugin(): CodedError {
     'Runtime "plugin": engine plugins as services are not available in this version of the agent; install the plugin on each node',
     { detail: { path: 'Spec.TaskTemplate.Runtime' } },
   )
-}
-
-/** Networks that every node has of itself, so that naming them asks nothing of the cluster. */
-function isNodeLocal(target: string): boolean {
-  return target === 'host' || target === 'none' || target === 'bridge'
 }
 
 function hasMount(spec: ServiceSpec, type: string): boolean {

@@ -19,6 +19,8 @@ import {
 } from '../../net/balance/ingress.ts'
 import { waitFor } from '../support/wait.ts'
 
+t.setTimeout(240_000)
+
 const clock = systemClock
 
 /** Time that runs fifty times as fast, for what takes minutes. */
@@ -225,6 +227,9 @@ t.test('clients above the limit of a port are sent away', async (t) => {
   await t.rejects(exchange(port, 'third'), { code: 'ECONNRESET' })
 })
 
+/** A deadline of a drain that no test lives to see: a drain that ends has not waited for it. */
+const farMs = 3_600_000
+
 t.test('a drained task gets no new connection, and silent ones are closed', async (t) => {
   const ingress = open(t, { drainIdleMs: 200 })
   const port = await freePort()
@@ -234,13 +239,11 @@ t.test('a drained task gets no new connection, and silent ones are closed', asyn
   const socket = connect({ port, host: '127.0.0.1' })
   socket.write('x')
   await once(socket, 'data')
-  const startMs = Date.now()
-  const drained = ingress.drain(asId<TaskId>('a'), startMs + 5_000)
+  const drained = ingress.drain(asId<TaskId>('a'), Date.now() + farMs)
   ingress.setTable([row(port, backend('a', a), backend('b', b))])
   t.equal(await exchange(port, 'new'), 'b', 'even if a late table names the task again')
   await once(socket, 'end')
   await drained
-  t.ok(Date.now() - startMs < 3_000, 'it did not wait for the deadline')
   ingress.setTable([row(port, backend('a', a), backend('b', b))])
   const answers = [await exchange(port, ''), await exchange(port, ''), await exchange(port, '')]
   t.strictSame(answers, ['b', 'b', 'b'])
@@ -260,9 +263,7 @@ t.test('neighbours that never answer our end do not hold up a drain', async (t) 
   t.teardown(() => socket.destroy())
   socket.write('x')
   await once(socket, 'data')
-  const startMs = Date.now()
-  await ingress.drain(asId<TaskId>('a'), startMs + 8_000)
-  t.ok(Date.now() - startMs < 5_000)
+  await ingress.drain(asId<TaskId>('a'), Date.now() + farMs)
 })
 
 t.test('a drain ends at its deadline though a connection is busy', async (t) => {

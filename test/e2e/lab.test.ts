@@ -11,6 +11,8 @@ import { type Isolation, openLab } from '../support/lab.ts'
 import { leftovers, removeStale } from '../support/lab-cleanup.ts'
 import { waitFor } from '../support/wait.ts'
 
+t.setTimeout(240_000)
+
 const isolations: readonly Isolation[] = ['machine', 'network']
 
 for (const isolation of isolations) {
@@ -30,11 +32,16 @@ for (const isolation of isolations) {
 
     const pull = await docker(call, 'pull', 'nigelpoulton/ddd-web:3.0')
     t.not(pull.code, 0, 'no registry can be reached')
-    t.ok(pull.ms < 5_000, `and that is known at once, not after ${Math.round(pull.ms)} ms`)
+    t.match(
+      pull.stderr,
+      /connection refused|unreachable|no route/,
+      'known at once, by no time limit',
+    )
 
-    const stopped = await docker(call, 'stop', '--time', '10', id)
+    const stopped = await docker(call, 'stop', '--time', '50', id)
     t.equal(stopped.code, 0)
-    t.ok(stopped.ms < 5_000, 'process 1 handles SIGTERM')
+    const exitCode = await mustDocker(call, 'inspect', '--format', '{{.State.ExitCode}}', id)
+    t.equal(exitCode, '0', 'process 1 handles SIGTERM')
     await mustDocker(call, 'start', id)
 
     lab.close()

@@ -123,7 +123,7 @@ export class OneNode {
     name: string,
     want: { count: number; image?: string; timeoutMs?: number },
   ): Promise<readonly TaskJson[]> {
-    const { count, image, timeoutMs = 30_000 } = want
+    const { count, image, timeoutMs = 60_000 } = want
     return waitFor(
       { what: `${count} running tasks of ${name}`, timeoutMs, describe: () => this.explain(name) },
       async () => {
@@ -138,7 +138,7 @@ export class OneNode {
   }
 
   /** Waits until a line of `service ps --no-trunc` says so. */
-  async awaitPs(name: string, wanted: RegExp, timeoutMs = 20_000): Promise<string> {
+  async awaitPs(name: string, wanted: RegExp, timeoutMs = 60_000): Promise<string> {
     const what = `line ${wanted} of service ps ${name}`
     return waitFor({ what, timeoutMs, describe: () => this.explain(name) }, async () => {
       const lines = (await this.must('service', 'ps', '--no-trunc', name)).split('\n')
@@ -150,7 +150,7 @@ export class OneNode {
   async remove(...names: readonly string[]): Promise<void> {
     await this.must('service', 'rm', ...names)
     await waitFor(
-      { what: `end of the containers of ${names.join(', ')}`, timeoutMs: 30_000 },
+      { what: `end of the containers of ${names.join(', ')}`, timeoutMs: 60_000 },
       async () => {
         const lists = await Promise.all(names.map((name) => this.containers(name)))
         return lists.every((list) => list.length === 0)

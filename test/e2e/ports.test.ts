@@ -142,7 +142,7 @@ t.test('a slow request is finished when its task goes', async (t) => {
   const ask = (): Promise<string> => client.fetch(at(8060, '/cgi-bin/slow'), 15_000)
   const asked = Promise.all([ask(), ask(), ask(), ask()])
   asked.catch(() => undefined) // It is awaited below.
-  await waitFor({ what: 'requests under way', timeoutMs: 2_000, everyMs: 20 }, async () => {
+  await waitFor({ what: 'requests under way', timeoutMs: 30_000, everyMs: 20 }, async () => {
     const text = await Promise.all(
       (await node.running('slow')).map((task) =>
         node.engineMust('top', task.Status.ContainerStatus?.ContainerID ?? '', '-o', 'pid,args'),

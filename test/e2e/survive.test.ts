@@ -62,7 +62,7 @@ t.test(
       return (await node.containers('web')).length === 3
     })
     const sinceSeconds = Math.floor(Date.now() / 1000) + 1
-    await waitFor({ what: 'another second', timeoutMs: 2_000 }, () => {
+    await waitFor({ what: 'another second', timeoutMs: 30_000 }, () => {
       return Date.now() / 1000 >= sinceSeconds
     })
 

@@ -1,5 +1,5 @@
 // A client of a published port, started on a host of the lab: asks for a page at a fixed rate until
-// SIGTERM, but for 2 s at least, then prints what it has seen as one line of JSON.
+// SIGTERM, but for 2 s and 200 requests at least, then prints what it has seen as one line of JSON.
 //
 //   node traffic.program.ts URL RATE_PER_SECOND fresh|kept
 //
@@ -9,6 +9,11 @@
 import { Agent, get } from 'node:http'
 
 const runMsMin = 2_000
+const sentMin = 200
+/** A machine that cannot keep up with the rate is asked less, not buried: what waits is answered. */
+const pendingMax = 64
+/** Far beyond what a busy machine needs: only an answer that never comes is lost by it. */
+const answerMsMax = 20_000
 const [url = '', rate = '0', kind = 'fresh'] = process.argv.slice(2)
 const isKept = kind === 'kept'
 const agent = new Agent(isKept ? { keepAlive: true, maxSockets: 8 } : { keepAlive: false })
@@ -27,7 +32,7 @@ function ask(): void {
     isOver = true
     lost.push({ atMs: Math.round(askedMs - startedMs), why })
   }
-  const request = get(url, { agent, timeout: 10_000 }, (answer) => {
+  const request = get(url, { agent, timeout: answerMsMax }, (answer) => {
     const chunks: Buffer[] = []
     answer.on('data', (chunk: Buffer) => chunks.push(chunk))
     answer.on('error', (error) => lose(`body: ${error.message}`))
@@ -43,22 +48,23 @@ function ask(): void {
       hosts.add(page[2] ?? '')
     })
   })
-  request.on('timeout', () => request.destroy(new Error('no answer in 10 s')))
+  request.on('timeout', () => request.destroy(new Error(`no answer in ${answerMsMax} ms`)))
   request.on('error', (error) => lose(error.message))
 }
 
 // What a busy machine made late is caught up, so that the rate holds on the whole.
 const ticker = setInterval(() => {
   const due = Math.floor(((performance.now() - startedMs) / 1000) * Number(rate))
-  while (sent < due) ask()
+  while (sent < due && sent - answered - lost.length < pendingMax) ask()
 }, 5)
 
 process.once('SIGTERM', async () => {
   const leftMs = startedMs + runMsMin - performance.now()
   await new Promise((resolve) => setTimeout(resolve, leftMs))
+  while (sent < sentMin) await new Promise((resolve) => setTimeout(resolve, 10))
   clearInterval(ticker)
   const seconds = (performance.now() - startedMs) / 1000
-  const deadline = performance.now() + 10_000
+  const deadline = performance.now() + answerMsMax + 1_000
   while (answered + lost.length < sent && performance.now() < deadline) {
     await new Promise((resolve) => setTimeout(resolve, 10))
   }

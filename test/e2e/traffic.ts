@@ -36,7 +36,7 @@ export async function startTraffic(
   const command = [process.execPath, '--disable-warning=ExperimentalWarning', program, ...words]
   const client = host.start(`traffic-${started}`, command)
   const describe = (): string => client.log()
-  await waitFor({ what: `page at ${plan.url}`, timeoutMs: 10_000, describe }, () =>
+  await waitFor({ what: `page at ${plan.url}`, timeoutMs: 30_000, describe }, () =>
     client.log().includes('started'),
   )
   return {

@@ -1,11 +1,12 @@
 // A lab: hosts in namespaces on one switch, so that real engines and real agents can be started
 // side by side, cut off, and powered off, on one machine and without touching its own network.
 //
-//            br0 10.99.0.1, fd99::1  (namespace LABEL-sw)
-//           /        |         \
-//        p1 |     p2 |       p3 |     the switch's ports: cut(), mend(), impair()
-//      eth0 |   eth0 |     eth0 |
-//     10.99.0.11   .12        .13     (namespaces LABEL-n1, -n2, -n3)
+//                LABEL-sw: the switches, and the router between them
+//            br0 10.99.0.1, fd99::1   <--- routes --->   br1 10.98.0.1, fd98::1
+//           /        |         \                            |
+//        p1 |     p2 |       p3 |     ports: cut(), mend()  | p4   (far hosts)
+//      eth0 |   eth0 |     eth0 |                      eth0 |
+//     10.99.0.11   .12        .13                    10.98.0.14    (LABEL-n1, -n2, ...)
 //
 // A host of isolation 'machine' has pid, mount and host name namespaces too, with an init of its
 // own: killing that ends all that runs on it at once, as a power cut does. Isolation 'network' has
@@ -26,11 +27,20 @@ export interface LabOptions {
   /** How many hosts; they are called n1, n2, ... */
   readonly hosts: number
   readonly isolation?: Isolation
+  /** How many of them, the last ones, stand in another subnet behind a router (default 0). */
+  readonly farHosts?: number
 }
 
-const subnet = '10.99.0'
-const subnet6 = 'fd99::'
-const gateway = `${subnet}.1`
+interface Underlay {
+  readonly bridge: string
+  /** The first three numbers. */
+  readonly subnet: string
+  readonly subnet6: string
+}
+
+const near: Underlay = { bridge: 'br0', subnet: '10.99.0', subnet6: 'fd99::' }
+const far: Underlay = { bridge: 'br1', subnet: '10.98.0', subnet6: 'fd98::' }
+const gateway = `${near.subnet}.1`
 const registryNames = 'registry-1.docker.io auth.docker.io index.docker.io'
 
 let labsOpened = 0
@@ -71,11 +81,11 @@ export class Lab {
     process.once('exit', this.#closeOnExit)
     if (labsOpened === 1) exitOnSignals()
     this.#addSwitch()
-    const isolation = options.isolation ?? 'machine'
-    this.hosts = Array.from(
-      { length: options.hosts },
-      (_, index) => new Host({ lab: this, number: index + 1, isolation }),
-    )
+    const { hosts, isolation = 'machine', farHosts = 0 } = options
+    this.hosts = Array.from({ length: hosts }, (_, index) => {
+      const underlay = index < hosts - farHosts ? near : far
+      return new Host({ lab: this, number: index + 1, isolation, underlay })
+    })
   }
 
   /** Host by its place, from 0. */
@@ -101,10 +111,16 @@ export class Lab {
     const name = this.namespace('sw')
     ip('netns', 'add', name)
     ip('-n', name, 'link', 'set', 'lo', 'up')
-    ip('-n', name, 'link', 'add', 'br0', 'type', 'bridge')
-    ip('-n', name, 'addr', 'add', `${gateway}/24`, 'dev', 'br0')
-    ip('-n', name, 'addr', 'add', `${subnet6}1/64`, 'dev', 'br0', 'nodad')
-    ip('-n', name, 'link', 'set', 'br0', 'up')
+    for (const { bridge, subnet, subnet6 } of [near, far]) {
+      ip('-n', name, 'link', 'add', bridge, 'type', 'bridge')
+      ip('-n', name, 'addr', 'add', `${subnet}.1/24`, 'dev', bridge)
+      ip('-n', name, 'addr', 'add', `${subnet6}1/64`, 'dev', bridge, 'nodad')
+      ip('-n', name, 'link', 'set', bridge, 'up')
+    }
+    // The two subnets are joined by the switch's namespace, which is their router.
+    const forwards = ['ipv4/ip_forward', 'ipv6/conf/all/forwarding']
+    const script = forwards.map((key) => `echo 1 >/proc/sys/net/${key}`).join('; ')
+    must('nsenter', [`--net=/run/netns/${name}`, '--', 'sh', '-ec', script])
   }
 }
 
@@ -117,14 +133,16 @@ export class Host {
   readonly isolation: Isolation
   readonly lab: Lab
   readonly #port: string
+  readonly #underlay: Underlay
   #init: Daemon | undefined
   #boots = 0
 
-  constructor(plan: { lab: Lab; number: number; isolation: Isolation }) {
+  constructor(plan: { lab: Lab; number: number; isolation: Isolation; underlay: Underlay }) {
     this.lab = plan.lab
     this.name = `n${plan.number}`
-    this.address = `${subnet}.${10 + plan.number}`
-    this.address6 = `${subnet6}${10 + plan.number}`
+    this.#underlay = plan.underlay
+    this.address = `${plan.underlay.subnet}.${10 + plan.number}`
+    this.address6 = `${plan.underlay.subnet6}${10 + plan.number}`
     this.folder = join(plan.lab.folder, this.name)
     this.namespace = plan.lab.namespace(this.name)
     this.isolation = plan.isolation
@@ -229,7 +247,7 @@ export class Host {
 
   #plugIn(): void {
     const own = this.namespace
-    const far = this.lab.namespace('sw')
+    const distant = this.lab.namespace('sw')
     ip('netns', 'add', own)
     ip(
       'link',
@@ -243,14 +261,14 @@ export class Host {
       'name',
       this.#port,
       'netns',
-      far,
+      distant,
     )
     ip('-n', own, 'link', 'set', 'lo', 'up')
     ip('-n', own, 'addr', 'add', `${this.address}/24`, 'dev', 'eth0')
     ip('-n', own, 'addr', 'add', `${this.address6}/64`, 'dev', 'eth0', 'nodad')
     ip('-n', own, 'link', 'set', 'eth0', 'up')
-    ip('-n', far, 'link', 'set', this.#port, 'master', 'br0', 'up')
-    ip('-n', own, 'route', 'add', 'default', 'via', gateway)
+    ip('-n', distant, 'link', 'set', this.#port, 'master', this.#underlay.bridge, 'up')
+    ip('-n', own, 'route', 'add', 'default', 'via', `${this.#underlay.subnet}.1`)
     if (this.isolation === 'network') this.#refuseNameServers()
   }
 

@@ -183,6 +183,9 @@ t.test('a session through a follower reaches the leader, and both ways carry', a
   })
   await stage.client.leave()
   t.match(leader.events.at(-1), { type: 'sessionClosed', isLeaving: true })
+  const count = leader.events.length
+  await systemClock.sleep(500)
+  t.equal(leader.events.length, count, 'and nothing is heard of it any more')
 })
 
 t.test('another leader gets the session at once, and the reports with it', async (t) => {

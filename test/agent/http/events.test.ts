@@ -9,7 +9,7 @@ import { waitFor } from '../../support/wait.ts'
 import { serviceBody, startCluster, type TestApi } from './api.ts'
 import { startUpstream, type Upstream } from './upstream.ts'
 
-const within = { timeoutMs: 5_000, everyMs: 5 }
+const within = { timeoutMs: 20_000, everyMs: 5 }
 
 interface Started {
   readonly api: TestApi

@@ -174,7 +174,8 @@ export function createMemoryBackend(): MemoryBackend {
       const wanted = written.filter((entry) => tasks.includes(entry.taskId))
       yield* options.tail === undefined ? wanted : wanted.slice(wanted.length - options.tail)
     },
-    secretBytes: (count) => crypto.getRandomValues(new Uint8Array(count)),
+    makeJoinSecret: () => crypto.randomUUID().replaceAll('-', '').slice(0, 25),
+    makeUnlockKey: () => crypto.getRandomValues(new Uint8Array(32)),
     nowMs: () => Date.now(),
   }
   return backend

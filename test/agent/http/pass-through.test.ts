@@ -57,7 +57,7 @@ function dial(t: Test, path: string): { readonly socket: Socket; readonly text: 
   return { socket, text: () => text }
 }
 
-const within = { timeoutMs: 5_000, everyMs: 5 }
+const within = { timeoutMs: 20_000, everyMs: 5 }
 
 t.test('method, path, query and headers arrive as sent, the version lowered', async (t) => {
   const { api, upstream } = await start(t, {

@@ -12,7 +12,7 @@ import { waitFor } from '../../support/wait.ts'
 import { serviceBody, startApi, startCluster } from './api.ts'
 import { createMemoryBackend } from './memory-backend.ts'
 
-const within = { timeoutMs: 5_000, everyMs: 5 }
+const within = { timeoutMs: 20_000, everyMs: 5 }
 
 function folderOf(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'skep-server-'))

@@ -2,6 +2,7 @@
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
+import { isDeepStrictEqual } from 'node:util'
 import t, { type Test } from 'tap'
 import { makeDataKey } from '../../../agent/storage/data-key.ts'
 import { type Disk, realDisk } from '../../../agent/storage/disk.ts'
@@ -156,7 +157,8 @@ t.test(
         const ends = `${entries[0]?.index}-${entries.at(-1)?.index}`
         const outcome = `term ${hard?.term} snapshot ${has?.index} entries ${ends}`
         outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
-        if (has !== undefined) t.same(await valuesIn(found, has.id), values)
+        // Not t.same: it prints all 3,000 before it compares, and comes here at each sync.
+        if (has !== undefined) t.ok(isDeepStrictEqual(await valuesIn(found, has.id), values))
         await found.close()
       }
       await sendAll(source, target, { snapshot, firstId: 2 })

@@ -69,7 +69,6 @@ t.test('all that is asked for and not honoured is listed', async (t) => {
 
 t.test('the rest is taken', async (t) => {
   t.equal(refusal({}), undefined)
-  t.equal(refusal({}, { Networks: [{ Target: 'host' }] }), undefined)
   t.equal(refusal({}, {}, { EndpointSpec: { Mode: 'dnsrr' } }), undefined)
   t.equal(
     refusal(
