@@ -7,14 +7,18 @@ import { dirname, join } from 'node:path'
 import { CodedError } from '../core/base/error.ts'
 import type { NodeId, TaskId } from '../core/base/id.ts'
 import type { Log } from '../core/base/note.ts'
+import type { Cluster } from '../core/object/cluster.ts'
 import type { Applied } from '../core/store/change.ts'
 import type { View } from '../core/store/view.ts'
+import { signSuccession } from '../net/secure/certificate.ts'
+import { makeSigningKeys } from '../net/secure/crypto.ts'
 import {
   clusterDigest,
   formatJoinToken,
   joinAddressesMax,
   makeJoinSecret,
 } from '../net/secure/join-token.ts'
+import { issuerOf, trustRootOf } from '../net/secure/trust-root.ts'
 import { formatHostPort, type HostPort, parseHostPort } from './base/addresses.ts'
 import type { Clock } from './base/clock.ts'
 import type { DaemonConfig } from './base/config.ts'
@@ -30,6 +34,7 @@ import {
   type LogReader,
   swarmTexts,
   type TaskLogEntry,
+  type TrustRoot,
 } from './http/backend.ts'
 import { createApiServer } from './http/server.ts'
 import { joinCluster } from './join.ts'
@@ -231,6 +236,24 @@ class LocalBackend implements Backend {
 
   makeUnlockKey(): Uint8Array {
     return makeUnlockKey()
+  }
+
+  trustRoot(cluster: Cluster): TrustRoot {
+    return trustRootOf(cluster.key)
+  }
+
+  issuerKey(publicKey: Uint8Array): Uint8Array {
+    return issuerOf(publicKey).publicKey
+  }
+
+  makeClusterKey(
+    cluster: Cluster,
+    { isSigned }: { readonly isSigned: boolean },
+  ): ReturnType<Backend['makeClusterKey']> {
+    const key = makeSigningKeys()
+    if (!isSigned) return { key }
+    const { signature } = signSuccession(cluster.key.privateKey, key.publicKey)
+    return { key, signature }
   }
 
   nowMs(): number {

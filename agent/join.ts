@@ -75,6 +75,7 @@ export async function joinCluster(options: NodeOptions, request: JoinRequest): P
       listenAddress: request.listenOn,
       managerAddress,
       clusterKey: reply.clusterKey,
+      formerKeys: [],
       successions: reply.successions,
       certificate: grant.certificate,
       ...(isManager

@@ -18,7 +18,8 @@ import type { Raft, Restored } from '../core/raft/types.ts'
 import type { Applied } from '../core/store/change.ts'
 import type { PeerHandlers } from '../net/cluster/connection.ts'
 import type { Peers } from '../net/cluster/peers.ts'
-import { encodeCertificate } from '../net/secure/certificate.ts'
+import { type CertificateRole, encodeCertificate } from '../net/secure/certificate.ts'
+import { isEqual } from '../net/secure/crypto.ts'
 import { bootId } from './base/boot-id.ts'
 import type { Clock } from './base/clock.ts'
 import { createLeaderLine, type LeaderLine } from './host/leader-line.ts'
@@ -190,6 +191,18 @@ function openRouter(
     if (cluster !== undefined) return cluster
     throw new CodedError('unavailable', 'this manager has not read the cluster state yet')
   }
+  /** A new certificate for a node whose present one is signed with an old key. */
+  const renewed = (
+    id: NodeId,
+    trustedKey: Uint8Array | undefined,
+  ): { readonly certificate?: Uint8Array } => {
+    const key = trust.member(id)?.keys.worker
+    if (trustedKey === undefined || key === undefined) return {}
+    const cluster = clusterOf()
+    if (isEqual(cluster.key.publicKey, trustedKey)) return {}
+    const nowMs = clock.nowMs()
+    return { certificate: certify(cluster, machine, { id, role: 'worker', key, nowMs }) }
+  }
   return createSessionRouter({
     ...{ ownId: nodeId, peers, leader, log },
     isKnown: (id) => machine.view.get('node', id) !== undefined,
@@ -203,9 +216,10 @@ function openRouter(
         ? {}
         : {
             managerCertificate: certify(clusterOf(), machine, {
-              ...{ id, key: open.manager.key, nowMs: clock.nowMs() },
+              ...{ id, role: 'manager', key: open.manager.key, nowMs: clock.nowMs() },
             }),
           }),
+      ...renewed(id, open.trustedKey),
     }),
     awaitMember: async (id) => {
       const deadlineMs = clock.steadyMs() + memberMsMax
@@ -221,18 +235,23 @@ function openRouter(
   })
 }
 
-/** A certificate for a node's key as a manager. It only introduces; the log says what it may. */
+/** A certificate for a node's key. It only introduces; the log says what it may. */
 export function certify(
   cluster: Cluster,
   machine: ManagerMachine,
-  node: { readonly id: NodeId; readonly key: Uint8Array; readonly nowMs: number },
+  node: {
+    readonly id: NodeId
+    readonly role: CertificateRole
+    readonly key: Uint8Array
+    readonly nowMs: number
+  },
 ): Uint8Array {
   const { generation = 1 } = machine.view.get('node', node.id) ?? {}
   return encodeCertificate(
     {
       clusterId: cluster.id,
       nodeId: node.id,
-      role: 'manager',
+      role: node.role,
       key: node.key,
       generation,
       tableIndex: machine.appliedIndex,

@@ -24,8 +24,12 @@ import type { View } from '../core/store/view.ts'
 import { createIngress, type Ingress } from '../net/balance/ingress.ts'
 import type { MessageRow, RequestRow, StreamRow } from '../net/cluster/connection.ts'
 import { createPeers, type Peers } from '../net/cluster/peers.ts'
-import { encodeCertificate } from '../net/secure/certificate.ts'
-import { type KeyPair, makeSigningKeys } from '../net/secure/crypto.ts'
+import {
+  type CertificateRole,
+  decodeCertificate,
+  encodeCertificate,
+} from '../net/secure/certificate.ts'
+import { isEqual, type KeyPair, makeSigningKeys } from '../net/secure/crypto.ts'
 import type { Identity } from '../net/secure/handshake.ts'
 import { makeJoinSecret } from '../net/secure/join-token.ts'
 import type { SessionOpen, SessionWelcome } from '../net/wire/session-messages.ts'
@@ -44,7 +48,7 @@ import { WorkerHost } from './host/worker-host.ts'
 import { type InitRequest, swarmTexts } from './http/backend.ts'
 import { loadIdentity, type NodeIdentity, removeIdentity, saveIdentity } from './identity.ts'
 import { KeyRing } from './key-ring.ts'
-import { type ManagerHalf, openManager } from './manager-half.ts'
+import { certify, type ManagerHalf, openManager } from './manager-half.ts'
 import { realDisk } from './storage/disk.ts'
 import { loadNodeKey, makeUnlockKey } from './storage/keystore.ts'
 import { loadMembers, removeMembers, saveMembers } from './storage/members.ts'
@@ -106,7 +110,7 @@ export async function foundCluster(options: NodeOptions, request: FoundRequest):
     const identity: NodeIdentity = {
       ...{ nodeId, clusterId, address, listenAddress, managerAddress },
       clusterKey: clusterKey.publicKey,
-      successions: [],
+      ...{ formerKeys: [], successions: [] },
       certificate: certify('worker', nodeKey.publicKey),
       manager: { certificate: certify('manager', ring.managerKey.publicKey), memberId: nodeId },
     }
@@ -146,7 +150,7 @@ export async function resumeNode(options: NodeOptions): Promise<Node | undefined
   const ring = identity.manager === undefined ? undefined : await KeyRing.load(place)
   const node = new Node(options, { identity, nodeKey, ...(ring === undefined ? {} : { ring }) })
   const members = await loadMembers(folder)
-  if (members !== undefined) node.trust.take(members)
+  if (members !== undefined) node.trust.take(members, { isOwn: true })
   await node.open()
   return node
 }
@@ -191,7 +195,8 @@ export class Node {
     this.#ring = parts.ring
     const { nodeId } = parts.identity
     this.#incarnation = Buffer.from(clock.randomBytes(16)).toString('hex')
-    this.trust = createTrust(() => [this.#identity.clusterKey])
+    const { clusterKey, formerKeys, successions } = parts.identity
+    this.trust = createTrust([clusterKey, ...formerKeys], successions)
     this.trust.watch(() => this.#followTable())
     this.peers = createPeers({
       identity: () => this.#certified(),
@@ -420,6 +425,7 @@ export class Node {
       description,
       address,
       reports: this.#worker.reports(),
+      trustedKey: this.#trustedKey(),
       ...(ring === undefined || ring.isLocked
         ? {}
         : { manager: { key: ring.managerKey.publicKey, address: managerAddress } }),
@@ -429,7 +435,10 @@ export class Node {
   #takeWelcome(welcome: SessionWelcome): void {
     this.trust.take(welcome.table)
     this.#epoch = welcome.epoch
-    const { managerCertificate } = welcome
+    const { managerCertificate, certificate } = welcome
+    if (certificate !== undefined && this.#half === undefined) {
+      this.#change(() => this.#takeCertificate(certificate))
+    }
     if (managerCertificate === undefined || this.#identity.manager !== undefined) return
     if (this.trust.member(this.#identity.nodeId)?.role !== 'manager') return
     this.#change(() => this.#becomeManager(managerCertificate))
@@ -451,6 +460,7 @@ export class Node {
       this.peers.setAddresses(id, isKnown ? [parseHostPort(managerAddress)] : [])
     }
     this.peers.recheck()
+    this.#change(() => this.#followKey())
     const row = this.trust.member(nodeId)
     if (row === undefined) this.#expel(`node ${nodeId} was removed from the cluster`)
     else if (row.role === 'manager' && this.#ring === undefined) {
@@ -458,6 +468,56 @@ export class Node {
     } else if (row.role === 'worker' && this.#ring !== undefined && !this.isLocked) {
       this.#change(() => this.#stepDown())
     }
+  }
+
+  /** The cluster's key that our certificate is signed with. */
+  #trustedKey(): Uint8Array {
+    const { certificate, clusterKey } = this.#identity
+    const signer = this.trust.clusterKeys().find((key) => isSignedBy(certificate, key))
+    return signer ?? clusterKey
+  }
+
+  /** The cluster has another key: it is written down, and a session asks for a new certificate. */
+  async #followKey(): Promise<void> {
+    const [clusterKey, ...formerKeys] = this.trust.clusterKeys()
+    if (clusterKey === undefined) return
+    const own = this.#ownCertificates(clusterKey)
+    const isKnown = isEqual(clusterKey, this.#identity.clusterKey)
+    const { certificate, manager } = this.#identity
+    const held = own === undefined ? [] : [certificate, manager?.certificate ?? certificate]
+    if (isKnown && held.every((each) => isSignedBy(each, clusterKey))) return
+    const successions = this.trust.chain()
+    await this.#setIdentity({ ...this.#identity, ...own, clusterKey, formerKeys, successions })
+    this.#options.log('info', 'cluster.key-followed', { own: own !== undefined })
+    this.#client.renew()
+  }
+
+  /** A manager signs for itself. */
+  #ownCertificates(
+    clusterKey: Uint8Array,
+  ): Pick<NodeIdentity, 'certificate' | 'manager'> | undefined {
+    const [machine, ring, { nodeId: id, manager }] = [
+      this.#half?.machine,
+      this.#ring,
+      this.#identity,
+    ]
+    const cluster = machine?.view.cluster()
+    if (machine === undefined || ring === undefined || manager === undefined) return undefined
+    if (cluster === undefined || !isEqual(cluster.key.publicKey, clusterKey)) return undefined
+    const nowMs = this.#options.clock.nowMs()
+    const sign = (role: CertificateRole, key: Uint8Array): Uint8Array =>
+      certify(cluster, machine, { id, role, key, nowMs })
+    return {
+      certificate: sign('worker', this.#nodeKey.publicKey),
+      manager: { ...manager, certificate: sign('manager', ring.managerKey.publicKey) },
+    }
+  }
+
+  async #takeCertificate(certificate: Uint8Array): Promise<void> {
+    const { key } = decodeCertificate(certificate, [this.#identity.clusterKey])
+    if (!isEqual(key, this.#nodeKey.publicKey)) return
+    await this.#setIdentity({ ...this.#identity, certificate })
+    this.#client.renew()
   }
 
   #change(run: () => Promise<void>): void {
@@ -639,6 +699,16 @@ function logTargets(
     isAsked: (nodeId, tasks) =>
       view().get('node', nodeId)?.status.state !== 'down' || tasks.some(isKept),
     isAlive: (tasks) => tasks.some(isKept),
+  }
+}
+
+function isSignedBy(certificate: Uint8Array, key: Uint8Array): boolean {
+  try {
+    decodeCertificate(certificate, [key])
+    return true
+  } catch (error) {
+    if (error instanceof CodedError) return false
+    throw error
   }
 }
 

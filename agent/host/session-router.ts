@@ -102,10 +102,11 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
     }
     const isLocal = nodeId === ownId
     routes.set(nodeId, { via, session: open.session, seq: 0 })
-    const { incarnation, description, address, reports, manager } = open
+    const { incarnation, description, address, reports, manager, trustedKey } = open
     dispatch({
       ...{ type: 'sessionOpened', nowMs: nowMs(), nodeId, incarnation, isLocal },
       ...{ description, address, reports },
+      ...(trustedKey === undefined ? {} : { trustedKey }),
       ...(manager === undefined ? {} : { manager }),
     })
     return isLocal ? 0 : options.heartbeatMs()

@@ -3,6 +3,7 @@
 
 import type { NodeId, TaskId } from '../../core/base/id.ts'
 import type { Command, CommandAnswer } from '../../core/command/command.ts'
+import type { Cluster } from '../../core/object/cluster.ts'
 import type { ManagerStatus } from '../../core/object/node.ts'
 import type { Applied } from '../../core/store/change.ts'
 import type { View } from '../../core/store/view.ts'
@@ -48,7 +49,24 @@ export interface Backend {
   readonly makeJoinSecret: () => string
   /** A new key for managers to lock with, 32 bytes. */
   readonly makeUnlockKey: () => Uint8Array
+  /** The cluster's key as a certificate. */
+  readonly trustRoot: (cluster: Cluster) => TrustRoot
+  /** DER of a public key of the cluster, as such a certificate has it. */
+  readonly issuerKey: (publicKey: Uint8Array) => Uint8Array
+  /** A new key of the cluster, signed by the present one if nodes are to follow by themselves. */
+  readonly makeClusterKey: (
+    cluster: Cluster,
+    how: { readonly isSigned: boolean },
+  ) => Required<Extract<Command, { type: 'cluster.update' }>>['nextKey']
   readonly nowMs: () => number
+}
+
+export interface TrustRoot {
+  /** PEM. */
+  readonly certificate: string
+  /** DER of the issuer's name and of its key. */
+  readonly subject: Uint8Array
+  readonly publicKey: Uint8Array
 }
 
 export interface LocalState {

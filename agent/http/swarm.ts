@@ -21,6 +21,7 @@ import {
   sendJson,
   sendNothing,
 } from './call.ts'
+import { clusterTls, isRotating } from './tls.ts'
 
 /** POST /swarm/init: answers the node's id. Throws conflict-like refusals of the backend. */
 export async function initSwarm(call: Call): Promise<void> {
@@ -41,10 +42,14 @@ export async function inspectSwarm(call: Call): Promise<void> {
   const view = await backend.read()
   const cluster = view.cluster()
   if (cluster === undefined) throw new CodedError('not-in-swarm', swarmTexts.notPart)
-  sendJson(call, 200, formatSwarm(cluster, await backend.joinTokens()))
+  const trust = { tls: clusterTls(backend, cluster), isRotating: isRotating(view, cluster) }
+  sendJson(call, 200, formatSwarm(cluster, await backend.joinTokens(), trust))
 }
 
-/** POST /swarm/update?version=N, with the flags that rotate tokens. */
+/**
+ * POST /swarm/update?version=N, with the flags that rotate tokens, and `compromised=1`: the key of
+ * the cluster that is to be rotated is in wrong hands, and so is what it signs.
+ */
 export async function updateSwarm(call: Call): Promise<void> {
   const { backend } = call.api
   const body = await readJson(call)
@@ -55,9 +60,11 @@ export async function updateSwarm(call: Call): Promise<void> {
   const cluster = (await backend.read()).cluster()
   if (cluster === undefined) throw new CodedError('not-in-swarm', swarmTexts.notPart)
   const spec = parseClusterSpec(body, cluster.spec)
+  const isKeyRotated = spec.ca.forceRotate !== cluster.spec.ca.forceRotate
+  const isCompromised = isKeyRotated && isOn(call, 'compromised')
   const rotate: Partial<JoinSecrets> = {
-    ...(isWorkerRotated ? { worker: backend.makeJoinSecret() } : {}),
-    ...(isManagerRotated ? { manager: backend.makeJoinSecret() } : {}),
+    ...(isWorkerRotated || isCompromised ? { worker: backend.makeJoinSecret() } : {}),
+    ...(isManagerRotated || isCompromised ? { manager: backend.makeJoinSecret() } : {}),
   }
   await backend.submit({
     type: 'cluster.update',
@@ -66,6 +73,9 @@ export async function updateSwarm(call: Call): Promise<void> {
     rotate,
     freshUnlockKey: backend.makeUnlockKey(),
     isUnlockKeyRotated,
+    ...(isKeyRotated
+      ? { nextKey: backend.makeClusterKey(cluster, { isSigned: !isCompromised }) }
+      : {}),
   })
   sendNothing(call)
 }

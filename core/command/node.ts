@@ -116,6 +116,7 @@ export function describeNode(
   draft.put<Node>({
     ...node,
     description: command.description,
+    ...(command.trustedKey === undefined ? {} : { trustedKey: command.trustedKey }),
     status: { state: 'ready', address: command.address },
     ...managerPart(node, command.manager),
   })

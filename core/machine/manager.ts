@@ -74,6 +74,8 @@ export type ManagerEvent =
       readonly address: string
       /** What its tasks are now: it may have a task that was given up for lost. */
       readonly reports: readonly TaskReport[]
+      /** The cluster's key that its certificate is signed with. */
+      readonly trustedKey?: Uint8Array
       readonly manager?: { readonly key: Uint8Array; readonly address: string }
     }
   /** A heartbeat, or anything else, came over the node's session. */
@@ -560,6 +562,7 @@ export class ManagerMachine {
 
   #openSession(event: Extract<ManagerEvent, { type: 'sessionOpened' }>): void {
     const { nodeId, incarnation, isLocal, description, address, manager, nowMs } = event
+    const { trustedKey } = event
     if (!this.#isReady || this.#store.newest.get('node', nodeId) === undefined) return
     this.#sessions.add(nodeId)
     if (isLocal) this.#liveness.forget(nodeId)
@@ -571,8 +574,12 @@ export class ManagerMachine {
     })
     const { reports } = event
     if (reports.length > 0) this.#runOwn({ type: 'tasks.report', nodeId, reports }, nowMs)
-    const command = { type: 'node.describe', id: nodeId, description, address } as const
-    this.#runOwn(manager === undefined ? command : { ...command, manager }, nowMs)
+    const command = {
+      ...({ type: 'node.describe', id: nodeId, description, address } as const),
+      ...(trustedKey === undefined ? {} : { trustedKey }),
+      ...(manager === undefined ? {} : { manager }),
+    }
+    this.#runOwn(command, nowMs)
   }
 
   /** Calls nodes down, or unknown, that were not heard of for too long. */

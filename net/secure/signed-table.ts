@@ -1,13 +1,16 @@
 // The table of members as bytes, with the cluster's signature: what a node keeps on its disk, and
 // by which it knows whom to trust when no manager is there to ask.
 //
-//   signed table  [ body, signature, 64 ]     MessagePack
+//   signed table  [ body, signature, chain ]  MessagePack
+//   chain         how the cluster came to the key that has signed, from those before it
 //   signed        "skep members\n" + body, with the cluster's Ed25519 key
 
 import { CodedError } from '../../core/base/error.ts'
 import { type ClusterId, isId, type NodeId } from '../../core/base/id.ts'
+import { limits as coreLimits } from '../../core/base/limits.ts'
 import { encodeText } from '../../core/base/text.ts'
 import type { MemberRow, MemberTable } from '../../core/dispatch/table.ts'
+import type { Cluster } from '../../core/object/cluster.ts'
 import {
   readBytes,
   readCount,
@@ -18,6 +21,7 @@ import {
   readWord,
 } from '../wire/check.ts'
 import { decode, encode } from '../wire/codec.ts'
+import { followSuccessions, readSuccession, type Succession } from './certificate.ts'
 import { keyBytes, sign, signatureBytes, verify } from './crypto.ts'
 
 const purpose = encodeText('skep members\n')
@@ -27,20 +31,50 @@ const bytesMax = 8 * 1024 * 1024
 export const membersMax = 20_000
 const limits = { bytesMax, depthMax: 6, itemsMax: membersMax * 16 }
 
-/** The table, signed with the cluster's private key. */
-export function encodeTable(table: MemberTable, clusterKey: Uint8Array): Uint8Array {
+/** The table, signed with the cluster's private key; the chain leads to that key. */
+export function encodeTable(
+  table: MemberTable,
+  clusterKey: Uint8Array,
+  chain: readonly Succession[] = [],
+): Uint8Array {
   const body = encode({ version: formatVersion, ...table })
-  return encode([body, sign(clusterKey, signedPart(body))])
+  return encode([body, sign(clusterKey, signedPart(body)), chain.slice(-coreLimits.formerKeysMax)])
+}
+
+/** How the cluster came to its key from those before it. */
+export function chainOf(cluster: Pick<Cluster, 'key' | 'formerKeys'>): readonly Succession[] {
+  const { key, formerKeys = [] } = cluster
+  return formerKeys.map(({ signature }, index) => ({
+    nextKey: formerKeys[index + 1]?.publicKey ?? key.publicKey,
+    signature,
+  }))
+}
+
+export interface SignedTable {
+  readonly table: MemberTable
+  /** The newest key that the table's chain leads to from the first of the known ones. */
+  readonly clusterKey: Uint8Array
+  readonly chain: readonly Succession[]
 }
 
 /**
- * Reads a table that one of these cluster keys has signed. Throws bad-request for bytes that are
- * none, permission-denied for a signature of another cluster.
+ * Reads a table that the newest cluster key has signed, or one of the known ones if `isOld` ones
+ * will do. Throws bad-request for bytes that are none, permission-denied for a signature of another
+ * cluster.
  */
-export function decodeTable(bytes: Uint8Array, clusterKeys: readonly Uint8Array[]): MemberTable {
+export function decodeTable(
+  bytes: Uint8Array,
+  known: readonly Uint8Array[],
+  { isOld = false }: { readonly isOld?: boolean } = {},
+): SignedTable {
   const parts = decode(bytes, limits)
-  const [body, signature] = Array.isArray(parts) ? parts : []
-  const fields = { body, signature }
+  const [body, signature, links = []] = Array.isArray(parts) ? parts : []
+  const fields = { body, signature, links }
+  const chain = readList(fields, 'links', { max: coreLimits.formerKeysMax, item: readSuccession })
+  const [first] = known
+  if (first === undefined) throw new CodedError('internal', 'a node knows a key of its cluster')
+  const clusterKey = followSuccessions(first, chain)
+  const clusterKeys = isOld ? [clusterKey, ...known] : [clusterKey]
   const signed = readBytes(fields, 'body', { max: bytesMax })
   const proof = readBytes(fields, 'signature', signatureBytes)
   const message = signedPart(signed)
@@ -50,9 +84,12 @@ export function decodeTable(bytes: Uint8Array, clusterKeys: readonly Uint8Array[
   const table = readFields(decode(signed, limits), 'table')
   readCount(table, 'version', { min: formatVersion, max: formatVersion })
   return {
-    clusterId: idOf(table, 'clusterId') as ClusterId,
-    index: readCount(table, 'index'),
-    rows: readList(table, 'rows', { max: membersMax, item: readRow }),
+    table: {
+      clusterId: idOf(table, 'clusterId') as ClusterId,
+      index: readCount(table, 'index'),
+      rows: readList(table, 'rows', { max: membersMax, item: readRow }),
+    },
+    ...{ clusterKey, chain },
   }
 }
 

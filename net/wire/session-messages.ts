@@ -41,6 +41,8 @@ export interface SessionOpen {
   /** Without port. */
   readonly address: string
   readonly reports: readonly TaskReport[]
+  /** The cluster's key that its certificate is signed with: an old one brings a new certificate. */
+  readonly trustedKey?: Uint8Array
   /** Given by a node that is, or is to be, a manager. */
   readonly manager?: { readonly key: Uint8Array; readonly address: string }
 }
@@ -54,6 +56,8 @@ export interface SessionWelcome {
   readonly epoch: Epoch
   /** The cluster's word for the manager's key that was named. */
   readonly managerCertificate?: Uint8Array
+  /** The same for its key as a worker, if the one that it has is signed with an old key. */
+  readonly certificate?: Uint8Array
 }
 
 /** Numbered from 1 in each session, so that a lost one is noticed. */
@@ -72,12 +76,14 @@ const itemsMax = 1_000
 export function readSessionOpen(value: unknown): SessionOpen {
   const fields = readFields(value, 'session.open')
   const manager = readOptional(fields, 'manager', () => readManager(fields['manager']))
+  const trustedKey = readOptional(fields, 'trustedKey', () => readBytes(fields, 'trustedKey', 32))
   return {
     session: readText(fields, 'session', textMax),
     incarnation: readText(fields, 'incarnation', textMax),
     description: readDescription(fields['description']),
     address: readText(fields, 'address', textMax),
     reports: readReports(fields),
+    ...(trustedKey === undefined ? {} : { trustedKey }),
     ...(manager === undefined ? {} : { manager }),
   }
 }
@@ -93,11 +99,15 @@ export function readWelcome(value: unknown): SessionWelcome {
   const managerCertificate = readOptional(fields, 'managerCertificate', () =>
     readBytes(fields, 'managerCertificate', { max: longTextMax }),
   )
+  const certificate = readOptional(fields, 'certificate', () =>
+    readBytes(fields, 'certificate', { max: longTextMax }),
+  )
   return {
     heartbeatMs: readCount(fields, 'heartbeatMs', { min: 0, max: 3_600_000 }),
     table: readBytes(fields, 'table', { max: 8 * 1024 * 1024 }),
     epoch: readEpoch(fields['epoch']),
     ...(managerCertificate === undefined ? {} : { managerCertificate }),
+    ...(certificate === undefined ? {} : { certificate }),
   }
 }
 

@@ -26,7 +26,10 @@ const table: MemberTable = {
 const signed = encodeTable(table, cluster.privateKey)
 
 t.test('what was signed comes back', async (t) => {
-  t.same(decodeTable(signed, [makeSigningKeys().publicKey, cluster.publicKey]), table)
+  t.same(decodeTable(signed, [cluster.publicKey]).table, table)
+  const known = [makeSigningKeys().publicKey, cluster.publicKey]
+  t.same(decodeTable(signed, known, { isOld: true }).table, table)
+  t.throws(() => decodeTable(signed, known), { code: 'permission-denied' })
 })
 
 t.test('any other byte is refused', async (t) => {
