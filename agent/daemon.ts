@@ -143,6 +143,10 @@ class LocalBackend implements Backend {
     return this.#member().read()
   }
 
+  stale(): ReturnType<Backend['stale']> {
+    return this.#member().stale()
+  }
+
   async submit(command: Parameters<Backend['submit']>[0]): ReturnType<Backend['submit']> {
     const node = this.#member()
     const answer = await node.submit(command)
@@ -205,7 +209,7 @@ class LocalBackend implements Backend {
   }
 
   async joinTokens(): Promise<{ readonly worker: string; readonly manager: string }> {
-    const cluster = (await this.read()).cluster()
+    const cluster = this.stale().view.cluster()
     if (cluster === undefined) throw new CodedError('not-in-swarm', swarmTexts.notPart)
     const digest = clusterDigest(cluster.key.publicKey)
     const addresses = this.#member()

@@ -123,11 +123,14 @@ export async function openManager(options: ManagerHalfOptions): Promise<ManagerH
       ...{ machine, storage, clock, log, onFatal: options.onFatal },
       send: (outgoing) => transport.send(outgoing),
       assign: (nodeId, assignments) => router.assign(nodeId, assignments),
-      onLeader: () => router.leaderChanged(),
+      onLeader: () => {
+        line.leaderChanged()
+        router.leaderChanged()
+      },
     })
     host.watch(options.onApplied)
     const router = openRouter(options, { machine, host, leader })
-    const line = createLeaderLine({
+    const line: LeaderLine = createLeaderLine({
       ...{ host, leader, clock, peers: options.peers },
       reachable: () => {
         const { members } = machine.raft.membership

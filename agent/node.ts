@@ -315,6 +315,11 @@ export class Node {
     return this.#open().line.read()
   }
 
+  /** What this manager knows without a leader. Throws locked, not-a-manager. */
+  stale(): { readonly view: View; readonly ageMs: number } {
+    return this.#open().line.stale()
+  }
+
   /** The logs of tasks of the whole cluster. Throws locked, not-a-manager. */
   readLogs(
     tasks: readonly TaskId[],

@@ -17,6 +17,11 @@ export interface Backend {
    * `not-in-swarm`, `not-a-manager`, `locked`, `no-leader`.
    */
   readonly read: () => Promise<View>
+  /**
+   * What this manager knows without asking anybody, and for how long it has known of no leader.
+   * Throws `not-in-swarm`, `not-a-manager`, `locked`.
+   */
+  readonly stale: () => { readonly view: View; readonly ageMs: number }
   /** Resolves when committed. Throws the same, and whatever the command breaks. */
   readonly submit: (command: Command) => Promise<CommandAnswer>
   /** POST /swarm/init. Resolves to the node's id. */
@@ -29,7 +34,7 @@ export interface Backend {
   readonly unlock: (key: string) => Promise<void>
   /** The text of the unlock key; '' while managers do not lock. */
   readonly unlockKey: () => Promise<string>
-  /** The two join tokens. */
+  /** The two join tokens, as of the last read. */
   readonly joinTokens: () => Promise<{ readonly worker: string; readonly manager: string }>
   /** What Raft says of a manager now; undefined for workers and while nobody knows. */
   readonly managerStatus: (id: NodeId) => ManagerStatus | undefined

@@ -15,6 +15,7 @@ import type { LogOptions } from '../executor/executor.ts'
 import type { MissedLog, TaskLogEntry } from './backend.ts'
 import { type Call, isOn, param } from './call.ts'
 import { readTime } from './events.ts'
+import { readView } from './read-view.ts'
 import { isOlder } from './version.ts'
 
 /**
@@ -23,7 +24,7 @@ import { isOlder } from './version.ts'
  */
 export async function serviceLogs(call: Call): Promise<void> {
   const options = readOptions(call)
-  const view = await call.api.backend.read()
+  const view = await readView(call)
   const { id, spec } = findService(view, param(call))
   await streamLogs(call, {
     options,
@@ -37,7 +38,7 @@ export async function serviceLogs(call: Call): Promise<void> {
 /** GET /tasks/{id}/logs; with `follow`, until it has ended. */
 export async function taskLogs(call: Call): Promise<void> {
   const options = readOptions(call)
-  const task = findTask(await call.api.backend.read(), param(call))
+  const task = findTask(await readView(call), param(call))
   await streamLogs(call, {
     options,
     tasks: [task],
@@ -150,7 +151,7 @@ function formatOf(
 async function warnOf(call: Call, asked: LogRequest, missed: readonly MissedLog[]): Promise<void> {
   const [first] = missed
   if (first === undefined) return
-  const view = await call.api.backend.read()
+  const { view } = call.api.backend.stale()
   const names = missed.map(({ nodeId, reason }) => {
     const hostname = view.get('node', nodeId)?.description?.hostname
     return `node ${hostname ?? nodeId} is not available${hostname === undefined ? '' : ` (${reason})`}`
@@ -182,7 +183,7 @@ async function follow(call: Call, asked: LogRequest): Promise<void> {
   const followed = new Set<TaskId>()
   let reading = 0
   const endIfOver = async (): Promise<void> => {
-    if (reading === 0 && asked.isOver(await backend.read()) && reading === 0) resolve()
+    if (reading === 0 && asked.isOver(backend.stale().view)) resolve()
   }
   const begin = (tasks: readonly Task[], options: LogOptions): void => {
     const fresh = tasks.filter(

@@ -13,12 +13,13 @@ import {
   sendJson,
   sendNothing,
 } from './call.ts'
+import { readView } from './read-view.ts'
 import { nodeTls } from './tls.ts'
 
 /** GET /nodes. */
 export async function listNodes(call: Call): Promise<void> {
   const filters = parseFilters(call.query.get('filters') ?? undefined)
-  const view = await call.api.backend.read()
+  const view = await readView(call)
   sendJson(
     call,
     200,
@@ -28,7 +29,7 @@ export async function listNodes(call: Call): Promise<void> {
 
 /** GET /nodes/{id}. */
 export async function inspectNode(call: Call): Promise<void> {
-  const view = await call.api.backend.read()
+  const view = await readView(call)
   sendJson(call, 200, format(call, view, findNode(view, param(call))))
 }
 

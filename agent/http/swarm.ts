@@ -21,6 +21,7 @@ import {
   sendJson,
   sendNothing,
 } from './call.ts'
+import { readView } from './read-view.ts'
 import { clusterTls, isRotating } from './tls.ts'
 
 /** POST /swarm/init: answers the node's id. Throws conflict-like refusals of the backend. */
@@ -39,7 +40,7 @@ export async function joinSwarm(call: Call): Promise<void> {
 /** GET /swarm: settings and join tokens. */
 export async function inspectSwarm(call: Call): Promise<void> {
   const { backend } = call.api
-  const view = await backend.read()
+  const view = await readView(call)
   const cluster = view.cluster()
   if (cluster === undefined) throw new CodedError('not-in-swarm', swarmTexts.notPart)
   const trust = { tls: clusterTls(backend, cluster), isRotating: isRotating(view, cluster) }

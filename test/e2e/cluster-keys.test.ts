@@ -23,7 +23,11 @@ async function trustOf(index = 0): Promise<Record<string, string>> {
 async function awaitTrust(want: Readonly<Record<string, string>>): Promise<void> {
   let last: unknown
   const wanted = JSON.stringify(want)
-  const options = { what: `trust ${wanted}`, timeoutMs: 20_000, describe: () => JSON.stringify(last) }
+  const options = {
+    what: `trust ${wanted}`,
+    timeoutMs: 20_000,
+    describe: () => JSON.stringify(last),
+  }
   await waitFor(options, async () => {
     last = await trustOf().catch(String)
     return JSON.stringify(last) === wanted ? true : undefined

@@ -69,3 +69,132 @@ t.test('a node that cannot be reached is named once, and the rest is shown', asy
   })
   t.pass('all of them again')
 })
+
+t.test('info says on each node what it is and who manages', async (t) => {
+  const managers = ['10.99.0.11:2377', '10.99.0.12:2377', '10.99.0.13:2377']
+  for (const index of [0, 1, 2, 3, 4]) {
+    const text = await dockerAt(index, 'info', '--format', '{{json .Swarm}}')
+    const swarm = JSON.parse(text) as Record<string, unknown> & {
+      RemoteManagers: readonly { Addr: string }[]
+      Cluster?: { TLSInfo: { TrustRoot: string }; RootRotationInProgress: boolean }
+    }
+    t.match(swarm, {
+      NodeAddr: cluster.lab.host(index).address,
+      LocalNodeState: 'active',
+      ControlAvailable: index < 3,
+      Error: '',
+      ...(index < 3 ? { Nodes: 5, Managers: 3 } : {}),
+    })
+    t.same(swarm.RemoteManagers.map(({ Addr }) => Addr).toSorted(), managers)
+    t.equal(swarm.Cluster?.RootRotationInProgress, index < 3 ? false : undefined)
+    t.equal(swarm.Cluster?.TLSInfo.TrustRoot.startsWith('-----BEGIN'), index < 3 ? true : undefined)
+  }
+})
+
+t.test('both CLIs print the same, on every manager', async (t) => {
+  const questions = [
+    ['node', 'ls'],
+    ['node', 'ps', 'n4'],
+    ['node', 'inspect', 'n4'],
+    ['node', 'inspect', '--pretty', 'n1'],
+    ['service', 'ps', 'talk'],
+    ['service', 'ps', '--no-trunc', 'talk'],
+  ]
+  for (const index of [0, 1, 2]) {
+    for (const words of questions) {
+      // The age of a task may change between the two.
+      await waitFor({ what: `equal ${words.join(' ')}`, timeoutMs: 20_000 }, async () => {
+        const [ours, theirs] = [
+          await cluster.must(index, ...words),
+          await dockerAt(index, ...words),
+        ]
+        return ours === theirs ? true : undefined
+      })
+    }
+  }
+  t.pass('byte for byte')
+})
+
+t.test('the join line names the manager that was asked', async (t) => {
+  t.match(await cluster.must(1, 'token', 'worker'), /agent join SWMTKN-1-/)
+  t.match(
+    await dockerAt(1, 'swarm', 'join-token', 'worker'),
+    /docker swarm join --token SWMTKN-1-\S+ 10\.99\.0\.12:2377/,
+  )
+})
+
+t.test('every manager tells of what happens in the cluster', async (t) => {
+  const since = (Date.now() - 1_000) / 1_000
+  const id = await cluster.must(1, 'service', 'create', '--detach', '--name', 'told', shell)
+  await cluster.awaitRunning('told', 1)
+  for (const index of [0, 1, 2]) {
+    const until = Date.now() / 1_000
+    const filters = encodeURIComponent(JSON.stringify({ type: ['service'] }))
+    const { body } = await cluster
+      .agent(index)
+      .request({ path: `/events?since=${since}&until=${until}&filters=${filters}` })
+    const events = body
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { Action: string; Actor: { ID: string } })
+    t.same(
+      events.map(({ Action, Actor }) => [Action, Actor.ID]),
+      [['create', id]],
+      `manager ${index}`,
+    )
+  }
+})
+
+t.test('a service is created on a follower while the leader dies', async (t) => {
+  const leader = await cluster.leader()
+  const other = [0, 1, 2].find((index) => index !== leader) ?? 0
+  const creating = cluster.cli(
+    other,
+    'service',
+    'create',
+    '--name',
+    'lives',
+    '--replicas',
+    '4',
+    shell,
+  )
+  await waitFor({ what: 'the service', timeoutMs: 20_000 }, async () => {
+    const names = await cluster.must(other, 'service', 'ls', '--format', '{{.Name}}')
+    return names.includes('lives') ? true : undefined
+  })
+  await cluster.agent(leader).kill()
+  const ended = await creating
+  t.equal(ended.code, 0, ended.stderr)
+  t.match(ended.stdout, /verify: Service \S+ converged/)
+  await cluster.agent(leader).start()
+  await cluster.awaitNodes((lines) => lines.every(({ status }) => status === 'Ready'))
+})
+
+t.test('without a leader reading goes on, marked; writing says what is wrong', async (t) => {
+  for (const index of [1, 2]) await cluster.agent(index).kill()
+  const agent = cluster.agent(0)
+  const noLeader =
+    "Error response from daemon: rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that too few managers are online. Make sure more than half of the managers are online."
+  const listed = await cluster.cli(0, 'service', 'ls', '--format', '{{.Name}}')
+  t.equal(listed.code, 0)
+  t.match(listed.stdout, 'talk')
+  t.match(listed.stderr, /warning/i)
+  t.match(await dockerAt(0, 'node', 'inspect', '--format', '{{.Description.Hostname}}', 'n4'), 'n4')
+  t.match(await dockerAt(0, 'node', 'ls'), 'n4')
+
+  const stale = await agent.request({ path: '/services' })
+  t.equal(stale.status, 200)
+  t.ok(Number(stale.headers['skep-stale']) >= 0, String(stale.headers['skep-stale']))
+  const strict = await agent.request({ path: '/services', headers: { 'Skep-Read': 'strict' } })
+  t.equal(strict.status, 503)
+  const refused = await docker({ host: agent.url }, 'service', 'create', '--detach', shell)
+  t.equal(refused.code, 1)
+  t.equal(refused.stderr.trim(), noLeader)
+  const info = await dockerAt(0, 'info', '--format', '{{.Swarm.ControlAvailable}} {{.Swarm.Error}}')
+  t.match(info, 'true rpc error: code = Unknown desc = The swarm does not have a leader.')
+
+  for (const index of [1, 2]) await cluster.agent(index).start()
+  await cluster.awaitNodes((lines) => lines.every(({ status }) => status === 'Ready'))
+  const fresh = await agent.request({ path: '/services' })
+  t.equal(fresh.headers['skep-stale'], undefined)
+})

@@ -177,6 +177,7 @@ export function createMemoryBackend(): MemoryBackend {
       yield* options.tail === undefined ? wanted : wanted.slice(wanted.length - options.tail)
     },
     makeJoinSecret: () => crypto.randomUUID().replaceAll('-', '').slice(0, 25),
+    stale: () => ({ view: store.committed, ageMs: 0 }),
     trustRoot: ({ key }) => trustRootOf(key),
     issuerKey: (key) => issuerOf(key).publicKey,
     makeClusterKey: () => ({ key: makeSigningKeys() }),
