@@ -113,13 +113,13 @@ class LocalBackend implements Backend {
   state(): LocalState {
     const { config } = this.#options
     const node = this.#node
-    const { host } = parseHostPort(config.advertiseAddress)
     const common = { agentVersion: version, runtime: 'docker' } as const
     if (node === undefined) {
       return {
         ...common,
         state: 'inactive',
-        nodeAddress: host,
+        // Not before it is asked for: the name of an interface is looked up among all of them.
+        nodeAddress: parseHostPort(config.advertiseAddress).host,
         isManager: false,
         remoteManagers: [],
       }

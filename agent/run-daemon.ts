@@ -1,10 +1,11 @@
 // `agent daemon`: the daemon in the foreground, until a signal or a fatal error ends it.
 
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { CodedError } from '../core/base/error.ts'
 import { systemClock } from './base/clock.ts'
 import { parseDaemonConfig } from './base/config.ts'
+import { makeFolder } from './base/folders.ts'
 import { createLog } from './base/log.ts'
 import { startDaemon } from './daemon.ts'
 import { pidFileName } from './uninstall.ts'
@@ -37,7 +38,8 @@ export async function runDaemon(args: readonly string[]): Promise<number> {
   process.once('SIGINT', () => stop(0))
   try {
     const pidPath = join(config.stateFolder, pidFileName)
-    mkdirSync(config.stateFolder, { recursive: true, mode: 0o700 })
+    makeFolder({ path: config.stateFolder, flag: 'state-dir', mode: 0o700 })
+    makeFolder({ path: dirname(config.socketPath), flag: 'socket', mode: 0o755 })
     const daemon = await startDaemon({ config, clock: systemClock, log, onFatal })
     writeFileSync(pidPath, String(process.pid))
     const code = await stopped

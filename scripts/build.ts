@@ -1,14 +1,16 @@
 // Builds dist/agent: one executable with Node, our code and its assets inside.
 //
-//   agent/main.ts --esbuild--> one CommonJS file ---+
-//   *.worker.ts   --esbuild--> one file each (asset)+--node --build-sea--> dist/agent
-//   agent/**/*.html            as it is (asset) ----+
-//   node-linux-ARCH --strip----------------------------^
+//   agent/executable.ts --esbuild--> its main file -----------+
+//   agent/main.ts, agent/run-daemon.ts --esbuild--> programs -+--node --build-sea--> dist/agent
+//          and a code cache of each (code-cache.ts) ----------+
+//   *.worker.ts         --esbuild--> one file each -----------+
+//   agent/**/*.html                  as it is ----------------+
+//   node-linux-ARCH     --strip------------------------------------^
 //
 // `await import()` stays lazy: esbuild wraps such modules in functions that run when asked for, so
-// that `agent version` does not pay for the HTTP client. V8's code cache for the whole file comes
-// along, hence parsing is not paid either. For the other architecture the cache must be made by
-// that architecture's Node: under qemu where it is there, else the executable goes without one.
+// that `agent version` does not pay for what other commands need. For the other architecture the
+// caches must be made by that architecture's Node: under qemu where it is there, else the executable
+// goes without.
 
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,12 +20,22 @@ import { type Architecture, architectures, isThere, must, strippedNode } from '.
 
 const root = join(import.meta.dirname, '..')
 const dist = join(root, 'dist')
+const codeCache = join(root, 'scripts/code-cache.ts')
 const bytesMax = 120_000_000
 const nodeFlags = ['--disable-warning=ExperimentalWarning', '--expose-gc']
 
 interface Built {
   readonly main: string
+  readonly programs: readonly Program[]
   readonly assets: Readonly<Record<string, string>>
+}
+
+/** A program of agent/executable.ts. */
+interface Program {
+  readonly name: string
+  readonly path: string
+  /** Whether commands of it run while its code cache is made. */
+  readonly isWarmed: boolean
 }
 
 async function build(arch: Architecture): Promise<void> {
@@ -45,36 +57,65 @@ async function bundle(work: string): Promise<Built> {
   const define = {
     SKEP_VERSION: JSON.stringify(packageVersion()),
     SKEP_COMMIT: JSON.stringify(await gitCommit()),
+    // What undici looks for in a bundle of itself: it then leaves out a second parser, which is on trial.
+    esbuildDetection: JSON.stringify('bundled'),
   }
-  const main = join(work, 'main.cjs')
-  bundleOne('agent/main.ts', main, define)
+  const bundleTo = (source: string, name: string, wrap?: Wrap): string => {
+    bundleOne({ source, output: join(work, name), define, wrap })
+    return join(work, name)
+  }
   const assets: Record<string, string> = {}
   for (const source of sourcesEndingIn('.worker.ts')) {
-    const output = join(work, source.replaceAll('/', '-').replace(/\.ts$/, '.cjs'))
-    bundleOne(source, output, define)
-    assets[source] = output
+    assets[source] = bundleTo(source, source.replaceAll('/', '-').replace(/\.ts$/, '.cjs'))
   }
   for (const source of sourcesEndingIn('.html')) assets[source] = join(root, source)
-  return { main, assets }
+  const agent = bundleTo('agent/main.ts', 'agent.cjs', programWrap)
+  const daemon = bundleTo('agent/run-daemon.ts', 'daemon.cjs', programWrap)
+  return {
+    main: bundleTo('agent/executable.ts', 'executable.cjs'),
+    programs: [
+      { name: 'agent', path: agent, isWarmed: true },
+      { name: 'daemon', path: daemon, isWarmed: false },
+    ],
+    assets: { ...assets, 'agent.cjs': agent, 'daemon.cjs': daemon },
+  }
 }
 
-function bundleOne(source: string, output: string, define: Record<string, string>): void {
+interface Wrap {
+  readonly banner: string
+  readonly footer: string
+}
+
+/** The function that agent/executable.ts calls. */
+const programWrap: Wrap = { banner: '(function (exports, require, module) {', footer: '})' }
+
+function bundleOne(plan: {
+  readonly source: string
+  readonly output: string
+  readonly define: Record<string, string>
+  readonly wrap: Wrap | undefined
+}): void {
+  const { define, wrap } = plan
   buildSync({
     absWorkingDir: root,
-    entryPoints: [source],
-    outfile: output,
+    entryPoints: [plan.source],
+    outfile: plan.output,
+    ...(wrap === undefined ? {} : { banner: { js: wrap.banner }, footer: { js: wrap.footer } }),
     bundle: true,
     platform: 'node',
     format: 'cjs',
     target: 'node26',
     minifySyntax: true,
     minifyWhitespace: true,
-    keepNames: true,
+    charset: 'ascii',
     // The code cache of a single executable forbids import(); of Node's own modules too.
     supported: { 'dynamic-import': false },
     legalComments: 'none',
     define,
-    external: ['msgpackr-extract'], // A native helper of msgpackr, which does without.
+    external: [
+      'msgpackr-extract', // A native helper of msgpackr, which does without.
+      '*/run-daemon.ts', // A program of its own: agent/executable.ts loads it.
+    ],
     // In the executable there is no folder of sources to ask for; agent/base/assets.ts knows.
     logOverride: { 'empty-import-meta': 'silent' },
     logLevel: 'warning',
@@ -118,23 +159,34 @@ async function makeExecutable(plan: {
   if (isForeign && emulator === undefined) {
     console.log(`build: no emulator for ${plan.arch} here (qemu-user-static): without code cache`)
   }
-  const partial = join(plan.work, 'agent')
+  const partial = join(plan.work, 'agent.partial')
   const config = join(plan.work, 'sea.json')
+  const hasCache = !isForeign || emulator !== undefined
+  // With the flags of the finished executable: V8 refuses a code cache made under other ones.
+  const [command = node, ...prefix] = emulator === undefined ? [] : [...emulator, node]
+  const runNode = (...args: readonly string[]) => must(command, [...prefix, ...nodeFlags, ...args])
+  const caches: Record<string, string> = {}
+  for (const { name, path, isWarmed } of plan.built.programs) {
+    const cache = join(plan.work, `${name}.cache`)
+    caches[`${name}.cache`] = cache
+    writeFileSync(cache, '')
+    if (hasCache) await runNode(codeCache, path, cache, ...(isWarmed ? ['warm'] : []))
+  }
   const settings = {
     main: plan.built.main,
     output: partial,
     executable: node,
     disableExperimentalSEAWarning: true,
-    useCodeCache: !isForeign || emulator !== undefined,
+    useCodeCache: hasCache,
     // What follows is the agent's, also what looks like a flag of Node's (--env-file).
     execArgv: [...nodeFlags, '--'],
     execArgvExtension: 'none',
-    assets: plan.built.assets,
+    assets: { ...plan.built.assets, ...caches },
   }
   writeFileSync(config, JSON.stringify(settings))
-  // With the flags of the finished executable: V8 refuses a code cache made under other ones.
-  const [command = process.execPath, ...args] = emulator === undefined ? [] : [...emulator, node]
-  await must(command, [...args, ...nodeFlags, '--build-sea', config])
+  await (isForeign && emulator === undefined
+    ? must(process.execPath, [...nodeFlags, '--build-sea', config])
+    : runNode('--build-sea', config))
   rmSync(plan.output, { force: true })
   // A copy, not a rename: the page cache keeps a file just written in large pieces, each of which
   // would count as resident memory of every process that touches a byte of it.

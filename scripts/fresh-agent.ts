@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { run } from './process.ts'
 
 const root = join(import.meta.dirname, '..')
-const sources = ['core', 'net', 'agent', 'package-lock.json', 'scripts/build.ts']
+const scripts = ['scripts/build.ts', 'scripts/code-cache.ts']
+const sources = ['core', 'net', 'agent', 'package-lock.json', ...scripts]
 const timeoutMs = 15 * 60_000
 
 /** Path of dist/agent, after building it where needed. Throws when the build fails. */

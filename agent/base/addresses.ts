@@ -38,6 +38,8 @@ export function formatHostPort({ host, port }: HostPort): string {
 
 /** The first IPv4 (else IPv6) address of an interface of that name; any other text as it is. */
 function resolveInterface(name: string): string {
+  // Asking the kernel for all interfaces takes as long as a request, and more with each container.
+  if (/^[\d.]+$|:/.test(name)) return name
   const addresses = networkInterfaces()[name]
   if (addresses === undefined) return name
   const first = addresses.find((each) => each.family === 'IPv4') ?? addresses[0]

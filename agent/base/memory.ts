@@ -43,7 +43,7 @@ export const lookEveryMs = 10_000
 /** An interval with less CPU than this was quiet: 1 % of a core. An idle agent uses half of that. */
 const quietCpuMs = lookEveryMs / 100
 /** Work since the last time that makes it worth to do it again; it costs some 30 ms itself. */
-const workCpuMs = 2_000
+const workCpuMs = 500
 
 const headPattern = /^([0-9a-f]+)-([0-9a-f]+) (\S{4}) [0-9a-f]+ \S+ (\d+)\s+(.*)$/
 const anonymousPattern = /^Anonymous:\s+(\d+) kB$/

@@ -1,5 +1,9 @@
-// The Docker Engine API as the commands use it: a path, a query, JSON both ways. The version is agreed
-// on once, by /_ping, as docker does. A daemon's error becomes a CodedError with docker's words.
+// The Docker Engine API as the commands use it: a path, a query, JSON both ways. A daemon's error becomes
+// a CodedError with docker's words.
+//
+// The version is agreed on once: by /_ping, as docker does, or, where a command begins with a GET, by the
+// answer to that, which spares a way to the daemon and back. Without a version in its path a request
+// is of the newest version that the daemon speaks; if that is newer than ours, we ask again with ours.
 
 import { CodedError, type ErrorCode } from '../../core/base/error.ts'
 import { HttpClient, type HttpResponse, type HttpTarget, readText } from '../base/unix-http.ts'
@@ -54,10 +58,8 @@ export class Api {
       answer = await this.#send({ method: 'GET', path: '/_ping' })
       await readText(answer.body)
     }
-    const nodeId = answer.headers['skep-node']
-    if (typeof nodeId === 'string') this.#nodeId = nodeId
-    const offered = answer.headers['api-version']
-    const known = typeof offered === 'string' ? offered : apiVersionUnsaid
+    this.#nodeId = answer.headers['skep-node']
+    const known = answer.headers['api-version'] ?? apiVersionUnsaid
     this.#version = compareVersions(known, apiVersionMax) < 0 ? known : apiVersionMax
     return this.#version
   }
@@ -92,11 +94,40 @@ export class Api {
 
   /** The answer with its body unread. Throws what the daemon says when its status is 400 or more. */
   async stream(method: string, path: string, request: ApiRequest = {}): Promise<HttpResponse> {
-    const version = await this.version()
-    const query = formatQuery(request.query ?? {})
-    const answer = await this.#send({
+    const answer =
+      (await this.#firstAnswer(method, path, request)) ??
+      (await this.#ask(method, `/v${await this.version()}${path}`, request))
+    const stale = Number(answer.headers['skep-stale'] ?? Number.NaN)
+    if (!Number.isNaN(stale)) this.#staleMs = Math.max(this.#staleMs ?? 0, stale)
+    if (answer.status >= 400) throw await daemonError(answer)
+    return answer
+  }
+
+  /** The answer to a command's first request, if a version need not be known to ask it. */
+  async #firstAnswer(
+    method: string,
+    path: string,
+    request: ApiRequest,
+  ): Promise<HttpResponse | undefined> {
+    if (this.#version !== undefined || method !== 'GET') return undefined
+    const answer = await this.#ask(method, path, request)
+    const { 'api-version': version, 'skep-version': agent, 'skep-node': node } = answer.headers
+    if (version === undefined || compareVersions(version, apiVersionMax) > 0) {
+      answer.leave()
+      return undefined
+    }
+    // What the agent passes through has the version of the engine behind it, which is not its own.
+    if (agent !== undefined) {
+      this.#version = version
+      this.#nodeId = node
+    }
+    return answer
+  }
+
+  #ask(method: string, path: string, request: ApiRequest): Promise<HttpResponse> {
+    return this.#send({
       method,
-      path: `/v${version}${path}${query}`,
+      path: `${path}${formatQuery(request.query ?? {})}`,
       headers: {
         ...request.headers,
         ...(request.body === undefined ? {} : { 'content-type': 'application/json' }),
@@ -104,10 +135,6 @@ export class Api {
       ...(request.body === undefined ? {} : { body: JSON.stringify(request.body) }),
       ...(request.signal === undefined ? {} : { signal: request.signal }),
     })
-    const stale = Number(answer.headers['skep-stale'] ?? Number.NaN)
-    if (!Number.isNaN(stale)) this.#staleMs = Math.max(this.#staleMs ?? 0, stale)
-    if (answer.status >= 400) throw await daemonError(answer)
-    return answer
   }
 
   /**

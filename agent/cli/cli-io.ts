@@ -7,7 +7,7 @@ export interface CliOutput {
   /** Resolves when the reader has caught up: whoever writes without end waits for it. */
   readonly drained: () => Promise<void>
   readonly isTty: boolean
-  readonly columns?: number
+  readonly columns?: number | undefined
 }
 
 /** Where a command reads. `readSecretLine` does not echo what is typed. */

@@ -11,8 +11,8 @@ export type CliClock = Pick<CliIo, 'now' | 'sleep'>
 export function processIo(clock: CliClock): CliIo {
   return {
     ...clock,
-    stdout: outputOf(process.stdout),
-    stderr: outputOf(process.stderr),
+    stdout: outputOf(() => process.stdout),
+    stderr: outputOf(() => process.stderr),
     stdin: processInput(),
     env: process.env,
     folder: process.cwd(),
@@ -27,16 +27,25 @@ export function processIo(clock: CliClock): CliIo {
 /** What a shell reports of a program whose reader went away: 128 + SIGPIPE. */
 const exitCodeOfPipe = 141
 
-function outputOf(stream: NodeJS.WriteStream): CliOutput {
-  stream.on('error', () => process.exit(exitCodeOfPipe))
+/** Looking at a stream opens it, which takes milliseconds, and most commands have no use for stderr. */
+function outputOf(open: () => NodeJS.WriteStream): CliOutput {
+  let opened: NodeJS.WriteStream | undefined
+  const stream = (): NodeJS.WriteStream => {
+    opened ??= open().on('error', () => process.exit(exitCodeOfPipe))
+    return opened
+  }
   return {
-    write: (text) => stream.write(text),
+    write: (text) => stream().write(text),
     drained: () =>
-      stream.writableNeedDrain
-        ? new Promise((resolve) => stream.once('drain', () => resolve()))
+      stream().writableNeedDrain
+        ? new Promise((resolve) => stream().once('drain', () => resolve()))
         : Promise.resolve(),
-    isTty: stream.isTTY === true,
-    ...(stream.isTTY === true && stream.columns > 0 ? { columns: stream.columns } : {}),
+    get isTty() {
+      return stream().isTTY === true
+    },
+    get columns() {
+      return stream().isTTY === true && stream().columns > 0 ? stream().columns : undefined
+    },
   }
 }
 

@@ -39,7 +39,12 @@ export const bodyTimeoutMs = 30_000
 
 /** Answers with JSON. */
 export function sendJson(call: Pick<Call, 'response'>, status: number, value: unknown): void {
-  const body = `${JSON.stringify(value)}\n`
+  sendJsonText(call, status, JSON.stringify(value))
+}
+
+/** Answers with JSON that is text already. */
+export function sendJsonText(call: Pick<Call, 'response'>, status: number, json: string): void {
+  const body = `${json}\n`
   call.response.writeHead(status, {
     'Content-Type': 'application/json',
     'Content-Length': Buffer.byteLength(body),

@@ -4,7 +4,12 @@ import { CodedError } from '../../core/base/error.ts'
 import { asId, type NetworkId } from '../../core/base/id.ts'
 import { defaultRestart, defaultStopGraceNs, fullUpdate } from '../../core/object/defaults.ts'
 import type { Service, ServiceSpec } from '../../core/object/service.ts'
-import { formatService, parseRollback, parseServiceSpec } from '../../core/spec/service-json.ts'
+import {
+  formatService,
+  formatServiceStatus,
+  parseRollback,
+  parseServiceSpec,
+} from '../../core/spec/service-json.ts'
 import {
   countTasks,
   findNetworkId,
@@ -21,6 +26,7 @@ import {
   readJson,
   readObjectVersion,
   sendJson,
+  sendJsonText,
   sendNothing,
 } from './call.ts'
 import { pinImage } from './digest.ts'
@@ -32,12 +38,11 @@ export async function listServices(call: Call): Promise<void> {
   const filters = parseFilters(call.query.get('filters') ?? undefined)
   const isCounted = !isOlder(call.version, '1.41') && readFlag(call, 'status')
   const view = await readView(call)
-  const list = servicesOf(view, filters)
-  sendJson(
-    call,
-    200,
-    list.map((service) => format(call, service, isCounted ? countTasks(view, service) : undefined)),
-  )
+  const toText = isOlder(call.version, '1.25')
+    ? (service: Service) => JSON.stringify(format(call, service))
+    : (service: Service) => formatText(service, isCounted ? countTasks(view, service) : undefined)
+  const texts = servicesOf(view, filters).map(toText)
+  sendJsonText(call, 200, `[${texts.join(',')}]`)
 }
 
 /** GET /services/{id}, with what absent fields mean if `insertDefaults=true`. */
@@ -48,9 +53,27 @@ export async function inspectService(call: Call): Promise<void> {
   sendJson(call, 200, format(call, isFull ? withDefaults(service) : service))
 }
 
+/** An object of the store never changes, so its JSON is made once for all lists that it stands in. */
+const jsonOf = new WeakMap<Service, string>()
+
+/** The JSON of `formatService`. */
+function formatText(service: Service, counts: ServiceCounts | undefined): string {
+  // Docker's order of the fields: only a job has one behind the counts.
+  if (counts !== undefined && service.job !== undefined) {
+    return JSON.stringify(formatService(service, counts))
+  }
+  let json = jsonOf.get(service)
+  if (json === undefined) {
+    json = JSON.stringify(formatService(service))
+    jsonOf.set(service, json)
+  }
+  if (counts === undefined) return json
+  return `${json.slice(0, -1)},"ServiceStatus":${JSON.stringify(formatServiceStatus(counts))}}`
+}
+
 /** As the client's version of the API has it: before 1.25 networks stood in the spec itself. */
-function format(call: Call, service: Service, counts?: ServiceCounts): unknown {
-  const document = formatService(service, counts)
+function format(call: Call, service: Service): unknown {
+  const document = formatService(service)
   const { networks } = service.spec.task
   if (networks.length === 0 || !isOlder(call.version, '1.25')) return document
   const { Spec, ...rest } = document as { readonly Spec: Readonly<Record<string, unknown>> }

@@ -29,8 +29,6 @@ export async function ping(call: Call): Promise<void> {
   response.setHeader('Docker-Experimental', engine.experimental ?? 'false')
   const local = call.api.backend.state()
   response.setHeader('Swarm', formatSwarmState(local))
-  // Ours alone: spares our own client the whole of /info, which takes an engine some 10 ms.
-  if (local.nodeId !== undefined) response.setHeader('Skep-Node', local.nodeId)
   response.setHeader('Cache-Control', 'no-cache, no-store, must-revalidate')
   response.setHeader('Pragma', 'no-cache')
   const isHead = call.request.method === 'HEAD'

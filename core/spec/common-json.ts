@@ -95,5 +95,11 @@ export function formatVersion(index: number): Readonly<Record<string, unknown>> 
 export function compact(
   value: Readonly<Record<string, unknown>>,
 ): Readonly<Record<string, unknown>> {
-  return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== undefined))
+  // A loop, for this runs several times for each object of a list.
+  const kept: Record<string, unknown> = {}
+  for (const key of Object.keys(value)) {
+    const entry = value[key]
+    if (entry !== undefined) kept[key] = entry
+  }
+  return kept
 }

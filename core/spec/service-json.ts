@@ -165,16 +165,18 @@ export function formatService(service: Service, status?: ServiceStatus): unknown
     Endpoint: formatEndpoint(service),
     UpdateStatus:
       service.updateStatus === undefined ? undefined : formatUpdate(service.updateStatus),
-    ServiceStatus:
-      status === undefined
-        ? undefined
-        : {
-            RunningTasks: status.running,
-            DesiredTasks: status.desired,
-            CompletedTasks: status.completed,
-          },
+    ServiceStatus: status === undefined ? undefined : formatServiceStatus(status),
     JobStatus: service.job === undefined ? undefined : formatJob(service.job),
   })
+}
+
+/** The field ServiceStatus of a service. */
+export function formatServiceStatus(status: ServiceStatus): unknown {
+  return {
+    RunningTasks: status.running,
+    DesiredTasks: status.desired,
+    CompletedTasks: status.completed,
+  }
 }
 
 /**

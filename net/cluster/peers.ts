@@ -25,6 +25,7 @@ import type { KeyPair } from '../secure/crypto.ts'
 import type { Identity, InitiatorOptions, Lane, TrustPolicy } from '../secure/handshake.ts'
 import type { JoinToken } from '../secure/join-token.ts'
 import { dialSecure, type SecureStream } from '../secure/secure-stream.ts'
+import { echoFeature } from '../wire/echo.ts'
 import { type Hello, protocolVersions } from '../wire/messages.ts'
 import { guestLimits, muxLimits } from '../wire/mux.ts'
 import type { MuxStream } from '../wire/mux-stream.ts'
@@ -193,7 +194,7 @@ export function createPeers(options: PeersOptions): Peers {
     versionMin: protocolVersions.min,
     versionMax: protocolVersions.max,
     agentVersion: options.agentVersion,
-    features: options.features ?? [],
+    features: [echoFeature, ...(options.features ?? [])],
     ...(isGuest ? guestLimits : muxLimits),
   })
   const stateOf = (nodeId: NodeId): PeerState => {

@@ -28,6 +28,7 @@ const frameTypes = [
   'ping',
   'pong',
   'leave', // nothing new from here on; with { code, message }: nothing at all
+  'echo', // an urgent message, as what differs from an earlier one
 ] as const
 
 export type FrameType = (typeof frameTypes)[number]

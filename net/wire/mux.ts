@@ -15,6 +15,7 @@
 import { assert } from '../../core/base/assert.ts'
 import { CodedError } from '../../core/base/error.ts'
 import { decode, decodeLimits, encode } from './codec.ts'
+import { EchoMemory, echoFeature } from './echo.ts'
 import {
   decodeFrames,
   encodeFrame,
@@ -147,6 +148,9 @@ export class Mux {
   readonly #inbound = new Map<number, AbortController>()
   readonly #parts = new Map<number, { readonly pieces: Uint8Array[]; bytes: number }>()
   readonly #pings: { resolve: () => void; reject: (error: CodedError) => void }[] = []
+  /** Urgent messages that have left, and that have come, for echoes of them. */
+  readonly #said = new EchoMemory()
+  readonly #heard = new EchoMemory()
   #inboundStreams = 0
   #outboundStreams = 0
   #nextId: number
@@ -391,7 +395,12 @@ export class Mux {
     // An urgent message is at most 4 KiB; one that does not fit any more leads the next record.
     if (room < recordTargetBytes / 4 + frameHeaderBytes) return undefined
     const bytes = this.#outbox.take(true)
-    return bytes === undefined ? undefined : encodeFrame(frame('urgent', 0, bytes))
+    if (bytes === undefined) return undefined
+    const isKnown = this.#agreement?.features.has(echoFeature) === true
+    const echo = isKnown ? this.#said.shorten(bytes) : undefined
+    if (echo !== undefined) return encodeFrame(frame('echo', 0, echo))
+    this.#said.remember(bytes)
+    return encodeFrame(frame('urgent', 0, bytes))
   }
 
   /** A frame of one of the three rows of messages, in turn. */
@@ -464,7 +473,12 @@ export class Mux {
       this.#options.handlers.onMessage(kind, body)
     },
     urgent: ({ payload }) => {
+      this.#heard.remember(payload)
       const { kind, body } = decodeEnvelope(payload, decodeLimits)
+      this.#options.handlers.onMessage(kind, body)
+    },
+    echo: ({ payload }) => {
+      const { kind, body } = decodeEnvelope(this.#heard.restore(payload), decodeLimits)
       this.#options.handlers.onMessage(kind, body)
     },
     request: (frame) => {

@@ -32,6 +32,7 @@ const units = {
   '%': 2,
   '/s': 0,
   us: 0,
+  'kB/s': 2,
   '': 0,
 } as const satisfies Readonly<Record<string, number>>
 export type Unit = keyof typeof units

@@ -194,3 +194,25 @@ t.test('an answer without a leader behind it is marked on stderr', async (t) => 
     err: 'WARNING: no leader answers: this is how things stood 12 seconds ago\n',
   })
 })
+
+t.test('the first answer tells the version, and a newer daemon is asked in ours', async (t) => {
+  const nodes = () => ({ headers: { 'skep-version': '1', 'skep-node': 'n1-id' }, body: [node] })
+  const info = () => ({ body: { Swarm: { NodeID: 'n1-id' } } })
+  const node = { ID: 'n1-id', Description: { Hostname: 'n1' } }
+  const cases = [
+    { offered: '1.44', asked: [''] },
+    { offered: '9.1', asked: ['', '1.50'] },
+  ]
+  for (const { offered, asked } of cases) {
+    const server = await startApiServer({ 'GET /nodes': nodes, 'GET /info': info }, offered)
+    const { out } = await run(['-H', server.host, 'node', 'ls'])
+    t.match(out, 'n1-id *', `${offered}: the node that answers has its mark`)
+    const got = server.requests.filter((request) => request.path === '/nodes')
+    t.same(
+      got.map((request) => request.version),
+      asked,
+      offered,
+    )
+    await server.close()
+  }
+})

@@ -6,9 +6,10 @@ import { createServer, type IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** A request as it came, its path without the version. */
+/** A request as it came, its path without the version; '' is a request without one. */
 export interface SeenRequest {
   readonly method: string
+  readonly version: string
   readonly path: string
   readonly query: URLSearchParams
   readonly body: unknown
@@ -72,6 +73,7 @@ async function readRequest(incoming: IncomingMessage): Promise<SeenRequest> {
   const url = new URL(incoming.url ?? '/', 'http://agent')
   return {
     method: incoming.method ?? '',
+    version: /^\/v(\d+\.\d+)/.exec(url.pathname)?.[1] ?? '',
     path: url.pathname.replace(/^\/v\d+\.\d+/, ''),
     query: url.searchParams,
     body: text === '' ? undefined : JSON.parse(text),
