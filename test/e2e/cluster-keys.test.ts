@@ -11,11 +11,10 @@ import { type Ended, run } from '../../scripts/process.ts'
 import { agentCommand } from '../support/agent.ts'
 import { mustDocker } from '../support/docker-cli.ts'
 import { waitFor } from '../support/wait.ts'
-import { openCluster } from './cluster.ts'
+import { type NodeLine, openCluster } from './cluster.ts'
 import { shell } from './one-node.ts'
 
 const cluster = await openCluster(t, { managers: 3, workers: 2, spares: 1 })
-const places = [0, 1, 2, 3, 4]
 
 function dockerAt(index: number, ...args: readonly string[]): Promise<string> {
   return mustDocker({ host: cluster.agent(index).url }, ...args)
@@ -67,7 +66,7 @@ t.test('nodes follow a rotation, one that was away when it is back', async (t) =
   t.not(after, before)
   await cluster.agent(4).start()
   await awaitTrust(ready)
-  await Promise.all(places.map((index) => cluster.agent(index).restart()))
+  for (const index of [1, 3]) await cluster.agent(index).restart()
   await cluster.awaitNodes((lines) => lines.every(({ status }) => status === 'Ready'))
   t.same(await trustOf(), ready, 'what was followed is on the disk')
 
@@ -103,6 +102,10 @@ function isLocked(index: number): Promise<boolean> {
   )
 }
 
+function isReachable({ manager }: NodeLine): boolean {
+  return ['Leader', 'Reachable'].includes(manager)
+}
+
 async function lockByRestart(index: number): Promise<void> {
   await cluster.agent(index).kill()
   await cluster.agent(index).start()
@@ -112,7 +115,7 @@ t.test('managers lock: those that are there, and one that comes to be', async (t
   const text = await cluster.must(1, 'swarm', 'update', '--autolock=true')
   t.match(text, 'Swarm updated.\nTo unlock a swarm manager after it restarts, run the')
   key = /SWMKEY-1-\S+/.exec(text)?.[0] ?? ''
-  for (const index of [0, 2]) t.equal(await cluster.must(index, 'unlock-key', '-q'), key)
+  for (const index of [0, 2]) t.equal(await cluster.must(index, 'swarm', 'unlock-key', '-q'), key)
   await run('sh', ['-c', `printf '${planted}' > ${cluster.lab.folder}/plant`], { timeoutMs: 5_000 })
   await cluster.must(0, 'secret', 'create', 'horse', `${cluster.lab.folder}/plant`)
   await cluster.must(0, 'node', 'promote', 'n6')
@@ -125,6 +128,12 @@ t.test('managers lock: those that are there, and one that comes to be', async (t
     const refused = await cluster.cli(index, 'node', 'ls')
     t.equal(refused.code, 1)
     t.match(refused.stderr, locked)
+    // Two of four that are locked at once are too many for a quorum.
+    if (index !== 5) continue
+    t.equal((await unlock(5, [...agentCommand(), 'swarm', 'unlock'], key)).code, 0)
+    await cluster.awaitNodes((lines) => lines.filter(isReachable).length === 4)
+    await cluster.must(0, 'node', 'demote', 'n6')
+    await cluster.awaitNodes((lines) => lines.filter(isReachable).length === 3)
   }
   const info = await dockerAt(2, 'info', '--format', '{{json .Swarm}}')
   t.match(JSON.parse(info), {
@@ -144,9 +153,7 @@ t.test('unlocked by either CLI; a wrong key opens nothing', async (t) => {
   t.match(wrong.stderr, 'swarm could not be unlocked: invalid key provided')
   t.match((await unlock(2, docker, 'wrong')).stderr, 'invalid key string')
   t.equal((await unlock(2, docker, key)).code, 0)
-  t.equal((await unlock(5, agent, key)).code, 0)
-  await cluster.awaitNodes((lines) => lines.filter(({ manager }) => manager !== '').length === 4)
-  await cluster.must(0, 'node', 'demote', 'n6')
+  await cluster.awaitNodes((lines) => lines.filter(isReachable).length === 3)
 })
 
 t.test('a manager that was away opens with the old key, then takes the new one', async (t) => {

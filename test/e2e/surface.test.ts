@@ -1,6 +1,9 @@
 // What users of several nodes see: logs from everywhere, on any manager, with either CLI.
 
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
 import t from 'tap'
+import { agentCommand } from '../support/agent.ts'
 import { docker, mustDocker } from '../support/docker-cli.ts'
 import { waitFor } from '../support/wait.ts'
 import { openCluster } from './cluster.ts'
@@ -68,6 +71,44 @@ t.test('a node that cannot be reached is named once, and the rest is shown', asy
     return nodesIn(text).length === 5 ? true : undefined
   })
   t.pass('all of them again')
+})
+
+t.test('followed logs come from all nodes, and go on when a manager dies', async (t) => {
+  const tick = "trap 'exit 0' TERM; while :; do date +%s; sleep 1; done"
+  const create = ['service', 'create', '--detach', '--mode', 'global', '--name', 'ticks']
+  await cluster.must(0, ...create, shell, 'sh', '-c', tick)
+  await cluster.awaitRunning('ticks', 5)
+  const leader = await cluster.leader()
+  const [reader = 0, dying = 0] = [0, 1, 2].filter((index) => index !== leader)
+  const seen: Record<string, number[]> = {}
+  const { host, url } = cluster.agent(reader)
+  const [program = '', ...rest] = [...host.enter, ...agentCommand()]
+  const words = ['service', 'logs', '--follow', '--tail', '0', 'ticks']
+  const child = spawn(program, [...rest, ...words], { env: { ...process.env, AGENT_HOST: url } })
+  t.teardown(() => child.kill())
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    const [, name = '', time = ''] = /^\S+@(\S+)\s+\| (\d+)$/.exec(line) ?? []
+    seen[name] ??= []
+    seen[name]?.push(Number(time))
+  })
+  const awaitLines = (names: readonly string[], afterMs: number): Promise<true> =>
+    waitFor(
+      { what: `lines of ${names}`, timeoutMs: 30_000, describe: () => JSON.stringify(seen) },
+      () => names.every((name) => (seen[name]?.at(-1) ?? 0) * 1_000 > afterMs) || undefined,
+    )
+  await awaitLines(hostnames, 0)
+  await cluster.agent(dying).kill()
+  const alive = hostnames.filter((_, index) => index !== dying)
+  await awaitLines(alive, Date.now() + 2_000)
+  await cluster.agent(dying).start()
+  await awaitLines(hostnames, Date.now() + 1_000)
+  for (const [name, times] of Object.entries(seen)) {
+    t.same(times, [...new Set(times)].toSorted(), `${name}: each line once, in order`)
+    t.ok((times.at(-1) ?? 0) - (times[0] ?? 0) <= times.length + 1, `${name}: none is missing`)
+  }
+  child.kill()
+  await cluster.must(reader, 'service', 'rm', 'ticks')
+  await cluster.awaitNodes((lines) => lines.every(({ status }) => status === 'Ready'))
 })
 
 t.test('info says on each node what it is and who manages', async (t) => {
