@@ -84,6 +84,8 @@ export interface NodeParts {
 }
 
 const roleMsMax = 10_000
+/** Until a manager is asked again for a certificate of the cluster's new key. */
+const certificateRetryMs = 1_000
 const pollMs = 50
 
 /** Makes a new cluster whose first manager is this node. Leaves nothing behind when it throws. */
@@ -441,9 +443,7 @@ export class Node {
     this.trust.take(welcome.table)
     this.#epoch = welcome.epoch
     const { managerCertificate, certificate } = welcome
-    if (certificate !== undefined && this.#half === undefined) {
-      this.#change(() => this.#takeCertificate(certificate))
-    }
+    this.#change(() => this.#takeCertificate(certificate))
     if (managerCertificate === undefined || this.#identity.manager !== undefined) return
     if (this.trust.member(this.#identity.nodeId)?.role !== 'manager') return
     this.#change(() => this.#becomeManager(managerCertificate))
@@ -518,11 +518,18 @@ export class Node {
     }
   }
 
-  async #takeCertificate(certificate: Uint8Array): Promise<void> {
-    const { key } = decodeCertificate(certificate, [this.#identity.clusterKey])
-    if (!isEqual(key, this.#nodeKey.publicKey)) return
-    await this.#setIdentity({ ...this.#identity, certificate })
-    this.#client.renew()
+  /** What a session has brought; a manager that has not heard of the new key yet brings nothing. */
+  async #takeCertificate(certificate: Uint8Array | undefined): Promise<void> {
+    const { clusterKey } = this.#identity
+    if (this.#half !== undefined || isEqual(this.#trustedKey(), clusterKey)) return
+    if (certificate !== undefined && isSignedBy(certificate, clusterKey)) {
+      await this.#setIdentity({ ...this.#identity, certificate })
+      this.#client.renew()
+      return
+    }
+    this.#options.clock.after(certificateRetryMs, () => {
+      if (!this.#closing.signal.aborted) this.#client.renew()
+    })
   }
 
   #change(run: () => Promise<void>): void {

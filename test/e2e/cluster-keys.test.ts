@@ -74,7 +74,7 @@ t.test('nodes follow a rotation, one that was away when it is back', async (t) =
   t.match(refused.stderr, 'remote CA does not match fingerprint')
   await cluster.must(5, 'join', await cluster.must(2, 'token', 'worker', '-q'))
   await awaitTrust({ ...ready, n6: 'Ready' })
-  await cluster.must(0, 'swarm', 'ca', '--rotate', '--quiet')
+  await cluster.must(0, 'swarm', 'ca', '--rotate', '--detach')
   await awaitTrust({ ...ready, n6: 'Ready' })
 })
 
@@ -243,4 +243,25 @@ t.test('turned off, managers open by themselves', async (t) => {
     t.notOk(await isLocked(index))
   }
   await cluster.awaitNodes((lines) => lines.every(({ status }) => status === 'Ready'))
+})
+
+t.test('of a key in wrong hands nobody is told by that key', async (t) => {
+  const oldToken = await cluster.must(0, 'token', 'worker', '-q')
+  const text = await cluster.must(1, 'swarm', 'ca', '--rotate', '--compromised')
+  const listed = text.split('\n').flatMap((line) => /^ {2}\S+ {2}(\S+)$/.exec(line)?.[1] ?? [])
+  t.same(listed.toSorted(), ['n4', 'n5', 'n6'])
+  const token = await cluster.must(2, 'token', 'worker', '-q')
+  t.not(token.split('-')[3], oldToken.split('-')[3], 'the secret is another too')
+  await cluster.agent(4).restart()
+  await cluster.awaitNodes((lines) =>
+    lines.some(({ hostname, status }) => hostname === 'n5' && status === 'Down'),
+  )
+  t.match(cluster.agent(4).log(), 'is signed by another cluster')
+  await cluster.must(4, 'swarm', 'leave', '--force')
+  await cluster.must(4, 'join', token)
+  await cluster.awaitNodes((lines) =>
+    lines.some(({ hostname, status }) => hostname === 'n5' && status === 'Ready'),
+  )
+  for (const index of [1, 2]) await cluster.agent(index).restart()
+  await cluster.awaitNodes((lines) => lines.filter(isReachable).length === 3)
 })
