@@ -32,12 +32,14 @@ import {
   type JoinCall,
   type LocalState,
   type LogReader,
+  type RecoverCall,
+  type RecoveryPlan,
   swarmTexts,
   type TaskLogEntry,
   type TrustRoot,
 } from './http/backend.ts'
 import { createApiServer } from './http/server.ts'
-import { joinCluster } from './join.ts'
+import { joinCluster, makeNewcomer, type Newcomer } from './join.ts'
 import { foundCluster, type Node, type NodeOptions, resumeNode } from './node.ts'
 import { realDisk } from './storage/disk.ts'
 import { formatUnlockKey, makeUnlockKey, parseUnlockKey } from './storage/keystore.ts'
@@ -95,6 +97,8 @@ class LocalBackend implements Backend {
   readonly #options: DaemonOptions
   readonly #watchers = new Set<(applied: readonly Applied[]) => void>()
   #node: Node | undefined
+  /** Who asks to join, as long as no manager has said yes. */
+  #newcomer: Newcomer | undefined
   /** One init or leave at a time. */
   #isChanging = false
 
@@ -133,8 +137,8 @@ class LocalBackend implements Backend {
       const error = swarmTexts.isLocked
       return { ...known, state: 'locked', isManager: false, error, remoteManagers: [] }
     }
-    if (node.expelled !== undefined) {
-      return { ...known, state: 'error', isManager: false, error: node.expelled, remoteManagers }
+    if (node.trouble !== undefined) {
+      return { ...known, state: 'error', isManager: false, error: node.trouble, remoteManagers }
     }
     return { ...known, state: 'active', isManager: node.isManager, remoteManagers }
   }
@@ -156,7 +160,7 @@ class LocalBackend implements Backend {
   }
 
   async init(request: InitRequest): Promise<NodeId> {
-    refuseUnsupported(request)
+    if (request.forceNewCluster) return this.#recoverByInit(request)
     return this.#change(async () => {
       if (this.#node !== undefined) throw new CodedError('unavailable', swarmTexts.isPart)
       const { listenOn, advertise } = this.#ownAddresses(request)
@@ -172,18 +176,47 @@ class LocalBackend implements Backend {
     })
   }
 
-  async join(request: JoinCall): Promise<void> {
-    await this.#change(async () => {
+  /** `init --force-new-cluster`: with a cluster here it goes on alone, without one it is an init. */
+  async #recoverByInit(request: InitRequest): Promise<NodeId> {
+    const node = this.#node
+    if (node === undefined) return this.init({ ...request, forceNewCluster: false })
+    await this.recover({
+      ...{ isDryRun: false, isForced: false },
+      ...(request.advertiseAddress ? { advertiseAddress: request.advertiseAddress } : {}),
+    })
+    return node.identity.nodeId
+  }
+
+  async recover(request: RecoverCall): Promise<RecoveryPlan> {
+    return this.#change(async () => {
+      const { advertiseAddress, isDryRun, isForced } = request
+      const address = advertiseAddress ? this.#ownAddresses({ advertiseAddress }) : undefined
+      return this.#member().recover({
+        ...{ isDryRun, isForced },
+        ...(address === undefined ? {} : { managerAddress: formatHostPort(address.advertise) }),
+      })
+    })
+  }
+
+  async join(request: JoinCall): Promise<readonly string[]> {
+    return this.#change(async () => {
       if (this.#node !== undefined) throw new CodedError('unavailable', swarmTexts.isPart)
       const { listenOn, advertise } = this.#ownAddresses(request)
-      const node = await joinCluster(this.#nodeOptions(), {
-        ...request,
-        listenOn,
-        address: advertise.host,
-        managerAddress: formatHostPort(advertise),
-      })
+      this.#newcomer ??= makeNewcomer(this.#options.clock)
+      const { node, warnings } = await joinCluster(
+        this.#nodeOptions(),
+        {
+          ...request,
+          listenOn,
+          address: advertise.host,
+          managerAddress: formatHostPort(advertise),
+        },
+        this.#newcomer,
+      )
+      this.#newcomer = undefined
       this.#adopt(node)
       await node.ready(readyMsMax)
+      return warnings
     })
   }
 
@@ -308,6 +341,11 @@ class LocalBackend implements Backend {
     const { config, clock, log, onFatal } = this.#options
     return {
       stateFolder: config.stateFolder,
+      configured: {
+        listen: config.listenAddress,
+        advertise: config.advertiseAddress,
+        given: config.given,
+      },
       clock,
       log,
       onFatal,
@@ -333,12 +371,4 @@ function localAddress(
     if (!(error instanceof CodedError)) throw error
   }
   throw new CodedError('bad-request', `${options.refusal}: ${text}`)
-}
-
-/** What this version cannot honour is refused by its flag. */
-function refuseUnsupported(request: InitRequest): void {
-  const refuse = (flag: string, why: string): never => {
-    throw new CodedError('not-supported', `${flag}: ${why} in this version of the agent`)
-  }
-  if (request.forceNewCluster) refuse('--force-new-cluster', 'recovery is not available')
 }

@@ -3,10 +3,12 @@
 
 import { CodedError } from '../core/base/error.ts'
 import { asId, type ClusterId, type NodeId } from '../core/base/id.ts'
+import type { Epoch } from '../core/raft/types.ts'
 import { certificateBytesMax, readSuccession, type Succession } from '../net/secure/certificate.ts'
 import { keyBytes } from '../net/secure/crypto.ts'
 import { successionsMax } from '../net/secure/handshake.ts'
 import { readBytes, readFields, readList, readOptional, readText } from '../net/wire/check.ts'
+import { readEpoch } from '../net/wire/raft-messages.ts'
 import { realDisk } from './storage/disk.ts'
 import { loadState, saveState } from './storage/files.ts'
 
@@ -27,8 +29,18 @@ export interface NodeIdentity {
   readonly successions: readonly Succession[]
   /** The cluster's word for this node's key as a worker; encoded. */
   readonly certificate: Uint8Array
+  /** The line of descent that it follows. */
+  readonly epoch?: Epoch
+  /** What the daemon was configured with when it joined: an address that differs later is news. */
+  readonly configured?: Addresses
   /** While it is a manager: the same for that key, and its id in Raft. */
   readonly manager?: { readonly certificate: Uint8Array; readonly memberId: string }
+}
+
+/** Addresses as the daemon has them from its flags, or from this machine; host:port each. */
+export interface Addresses {
+  readonly listen: string
+  readonly advertise: string
 }
 
 const textMax = 300
@@ -53,6 +65,8 @@ function readIdentity(value: unknown): NodeIdentity {
   const fields = readFields(value, 'identity')
   const text = (name: string): string => readText(fields, name, textMax)
   const manager = readOptional(fields, 'manager', () => readFields(fields['manager'], 'manager'))
+  const epoch = readOptional(fields, 'epoch', () => readEpoch(fields['epoch']))
+  const configured = readOptional(fields, 'configured', () => readAddresses(fields['configured']))
   return {
     nodeId: asId<NodeId>(text('nodeId')),
     clusterId: asId<ClusterId>(text('clusterId')),
@@ -66,6 +80,8 @@ function readIdentity(value: unknown): NodeIdentity {
       ) ?? [],
     successions: readList(fields, 'successions', { max: successionsMax, item: readSuccession }),
     certificate: readBytes(fields, 'certificate', { max: certificateBytesMax }),
+    ...(epoch === undefined ? {} : { epoch }),
+    ...(configured === undefined ? {} : { configured }),
     ...(manager === undefined
       ? {}
       : {
@@ -79,6 +95,14 @@ function readIdentity(value: unknown): NodeIdentity {
 
 function readKey(value: unknown): Uint8Array {
   return readBytes({ value }, 'value', keyBytes)
+}
+
+function readAddresses(value: unknown): Addresses {
+  const fields = readFields(value, 'configured')
+  return {
+    listen: readText(fields, 'listen', textMax),
+    advertise: readText(fields, 'advertise', textMax),
+  }
 }
 
 /** Writes it down, whole or not at all. Throws disk-full. */

@@ -12,14 +12,16 @@ import { ManagerMachine } from '../core/machine/manager.ts'
 import type { Cluster } from '../core/object/cluster.ts'
 import { nodeOfMember } from '../core/object/node.ts'
 import type { ClusterObject } from '../core/object/object.ts'
+import { recoverState } from '../core/raft/birth.ts'
 import { raftLimits } from '../core/raft/limits.ts'
 import { createRaft } from '../core/raft/raft.ts'
-import type { Raft, Restored } from '../core/raft/types.ts'
+import type { Epoch, Fate, Raft, Restored } from '../core/raft/types.ts'
 import type { Applied } from '../core/store/change.ts'
 import type { PeerHandlers } from '../net/cluster/connection.ts'
 import type { Peers } from '../net/cluster/peers.ts'
 import { type CertificateRole, encodeCertificate } from '../net/secure/certificate.ts'
 import { isEqual } from '../net/secure/crypto.ts'
+import type { SessionOpen } from '../net/wire/session-messages.ts'
 import { bootId } from './base/boot-id.ts'
 import type { Clock } from './base/clock.ts'
 import { createLeaderLine, type LeaderLine } from './host/leader-line.ts'
@@ -45,6 +47,8 @@ export interface ManagerHalfOptions {
   readonly dataKeys: DataKeys
   /** What a member without a log begins with. */
   readonly founding: Restored | undefined
+  /** This member goes on alone, in a new epoch. */
+  readonly recovery: Recovery | undefined
   readonly peers: Peers
   readonly trust: Trust
   /** The worker of this process. */
@@ -52,7 +56,15 @@ export interface ManagerHalfOptions {
   readonly clock: Clock
   readonly log: Log
   readonly onApplied: (applied: readonly Applied[]) => void
+  readonly onFate: (fate: Fate) => void
   readonly onFatal: (error: unknown) => void
+}
+
+export interface Recovery {
+  readonly epochId: string
+  /** host:port of this manager. */
+  readonly address: string
+  readonly isForced: boolean
 }
 
 export interface ManagerHalf {
@@ -107,6 +119,7 @@ export async function openManager(options: ManagerHalfOptions): Promise<ManagerH
     const machine = new ManagerMachine({
       raft,
       random,
+      isRecoveryForced: options.recovery?.isForced ?? false,
       ...(snapshot === undefined ? {} : { snapshot }),
     })
     const leader = (): Leader => leaderOf(machine)
@@ -127,6 +140,7 @@ export async function openManager(options: ManagerHalfOptions): Promise<ManagerH
         line.leaderChanged()
         router.leaderChanged()
       },
+      onFate: options.onFate,
     })
     host.watch(options.onApplied)
     const router = openRouter(options, { machine, host, leader })
@@ -212,6 +226,7 @@ function openRouter(
     dispatch: (event) => host.dispatch(event),
     nowMs: () => clock.nowMs(),
     heartbeatMs: () => clusterOf().spec.dispatcher.heartbeatPeriodNs / nsPerMs,
+    checkEpoch: (id, open) => checkEpoch(id, open, { epoch: machine.raft.epoch, clusterOf }),
     welcome: (id, open) => ({
       table: present(trust.signedTable(), 'a manager has a table'),
       epoch: machine.raft.epoch,
@@ -236,6 +251,29 @@ function openRouter(
     },
     local: options.worker,
   })
+}
+
+/**
+ * A node may follow from its own epoch into one that was recovered from it, once; a manager that was
+ * left behind may not, for it may have promised what was never kept. Throws conflict, or with
+ * `isExpelled` for such a manager.
+ */
+function checkEpoch(
+  id: NodeId,
+  open: Pick<SessionOpen, 'epoch' | 'manager'>,
+  here: { readonly epoch: Epoch; readonly clusterOf: () => Cluster },
+): void {
+  const { epoch } = here
+  const theirs = open.epoch
+  if (theirs === undefined || theirs.id === epoch.id) return
+  const isChild = epoch.parent === theirs.id || here.clusterOf().epoch?.isForced === true
+  if (!isChild) {
+    const text = `node ${id} follows epoch ${theirs.counter} of the cluster (${theirs.id}), this manager is of epoch ${epoch.counter} (${epoch.id}), which does not descend from it: let the node leave and join again if this cluster is the right one`
+    throw new CodedError('conflict', text)
+  }
+  if (open.manager === undefined) return
+  const text = `the cluster was recovered without this manager, and is in epoch ${epoch.counter} now`
+  throw new CodedError('permission-denied', text, { detail: { isExpelled: true } })
 }
 
 /** A certificate for a node's key. It only introduces; the log says what it may. */
@@ -288,8 +326,14 @@ async function restore(storage: RaftStorage, options: ManagerHalfOptions): Promi
       `${options.folder}: ${start.rewound}. This disk went back in time, and the node may have promised what it does not remember. Remove it from the cluster and join it again`,
     )
   }
-  if (restored !== undefined) return restored
-  const { founding } = options
+  const { founding, recovery } = options
+  if (restored !== undefined) {
+    if (recovery === undefined) return restored
+    const { epochId, address } = recovery
+    const recovered = recoverState(restored, { id: options.memberId, address, epochId })
+    await storage.begin(recovered)
+    return recovered
+  }
   if (founding === undefined) {
     throw new CodedError('damaged-data', `${options.folder}/raft: the log of this manager is gone`)
   }

@@ -9,16 +9,22 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { present } from '../core/base/assert.ts'
-import { CodedError } from '../core/base/error.ts'
+import { equal } from '../core/base/equal.ts'
+import { CodedError, hasCode } from '../core/base/error.ts'
 import { type ClusterId, makeId, type NodeId, type TaskId } from '../core/base/id.ts'
 import type { Log } from '../core/base/note.ts'
 import { seededRandom } from '../core/base/random.ts'
 import type { Command, CommandAnswer } from '../core/command/command.ts'
 import { WorkerMachine } from '../core/machine/worker.ts'
-import { type ManagerStatus, memberIdOf, type NodeDescription } from '../core/object/node.ts'
+import {
+  type ManagerStatus,
+  memberIdOf,
+  type NodeDescription,
+  nodeOfMember,
+} from '../core/object/node.ts'
 import { stateRank } from '../core/object/task.ts'
 import { bootstrapState, joinState } from '../core/raft/birth.ts'
-import type { Epoch, Restored } from '../core/raft/types.ts'
+import type { Fate, Restored } from '../core/raft/types.ts'
 import type { Applied } from '../core/store/change.ts'
 import type { View } from '../core/store/view.ts'
 import { createIngress, type Ingress } from '../net/balance/ingress.ts'
@@ -45,10 +51,16 @@ import { createSessionClient, type SessionClient } from './host/session-client.t
 import { createTaskFiles, type HostedTaskFiles } from './host/task-files.ts'
 import { createTrust, type Trust } from './host/trust.ts'
 import { WorkerHost } from './host/worker-host.ts'
-import { type InitRequest, swarmTexts } from './http/backend.ts'
-import { loadIdentity, type NodeIdentity, removeIdentity, saveIdentity } from './identity.ts'
+import { type InitRequest, type RecoveryPlan, swarmTexts } from './http/backend.ts'
+import {
+  type Addresses,
+  loadIdentity,
+  type NodeIdentity,
+  removeIdentity,
+  saveIdentity,
+} from './identity.ts'
 import { KeyRing } from './key-ring.ts'
-import { certify, type ManagerHalf, openManager } from './manager-half.ts'
+import { certify, type ManagerHalf, openManager, type Recovery } from './manager-half.ts'
 import { realDisk } from './storage/disk.ts'
 import { loadNodeKey, makeUnlockKey } from './storage/keystore.ts'
 import { loadMembers, removeMembers, saveMembers } from './storage/members.ts'
@@ -58,6 +70,8 @@ import { publishTable } from './table.ts'
 
 export interface NodeOptions {
   readonly stateFolder: string
+  /** The daemon's own addresses, and which of them its flags have named. */
+  readonly configured: Addresses & { readonly given: readonly (keyof Addresses)[] }
   readonly clock: Clock
   readonly log: Log
   /** Where the tmpfs with secrets and configs is mounted. */
@@ -109,8 +123,10 @@ export async function foundCluster(options: NodeOptions, request: FoundRequest):
         },
         clusterKey.privateKey,
       )
+    const epoch = { counter: 1, id: makeId(random), parent: undefined }
     const identity: NodeIdentity = {
-      ...{ nodeId, clusterId, address, listenAddress, managerAddress },
+      ...{ nodeId, clusterId, address, listenAddress, managerAddress, epoch },
+      configured: addressesOf(options),
       clusterKey: clusterKey.publicKey,
       ...{ formerKeys: [], successions: [] },
       certificate: certify('worker', nodeKey.publicKey),
@@ -118,7 +134,6 @@ export async function foundCluster(options: NodeOptions, request: FoundRequest):
     }
     await saveIdentity(stateFolder, identity)
     node = new Node(options, { identity, ring, nodeKey })
-    const epoch = { counter: 1, id: makeId(random), parent: undefined }
     const member = { id: nodeId, address: managerAddress, isVoter: true }
     await node.open(bootstrapState({ membership: { members: [member], removed: [] }, epoch }))
     const keys = { worker: nodeKey.publicKey, manager: ring.managerKey.publicKey }
@@ -145,16 +160,64 @@ export async function foundCluster(options: NodeOptions, request: FoundRequest):
 /** Starts the node that the folder holds; undefined if it holds none. */
 export async function resumeNode(options: NodeOptions): Promise<Node | undefined> {
   const { stateFolder: folder } = options
-  const identity = await loadIdentity(folder)
-  if (identity === undefined) return undefined
+  const stored = await loadIdentity(folder)
+  if (stored === undefined) return undefined
+  const identity = followConfiguration(stored, options)
+  if (identity !== stored) await saveIdentity(folder, identity)
   const place = { disk: realDisk, folder }
   const nodeKey = await loadNodeKey(place)
   const ring = identity.manager === undefined ? undefined : await KeyRing.load(place)
   const node = new Node(options, { identity, nodeKey, ...(ring === undefined ? {} : { ring }) })
   const members = await loadMembers(folder)
-  if (members !== undefined) node.trust.take(members, { isOwn: true })
+  if (members !== undefined) {
+    try {
+      node.trust.take(members, { isOwn: true })
+    } catch (error) {
+      // A manager's log has it all, and a worker hears it again.
+      if (!(error instanceof CodedError)) throw error
+      options.log('warn', 'members.unreadable', { reason: error.message })
+    }
+  }
   await node.open()
   return node
+}
+
+/** The daemon's addresses, for the identity. */
+export function addressesOf({ configured }: Pick<NodeOptions, 'configured'>): Addresses {
+  return { listen: configured.listen, advertise: configured.advertise }
+}
+
+/**
+ * The identity with the addresses that the daemon has now. A flag that was changed says so; without
+ * a flag the address follows the machine, unless another one was asked for at init or join.
+ */
+function followConfiguration(identity: NodeIdentity, options: NodeOptions): NodeIdentity {
+  const now = options.configured
+  const before = identity.configured ?? addressesOf(options)
+  const isNews = (name: keyof Addresses, inUse: string): boolean => {
+    if (now[name] === before[name] || now[name] === inUse) return false
+    if (now.given.includes(name)) return true
+    return inUse === before[name] && !isLoopback(parseHostPort(now[name]).host)
+  }
+  const { address, managerAddress, listenAddress } = identity
+  const isAdvertised = isNews('advertise', managerAddress)
+  const isAddressFollowed = isAdvertised && address === parseHostPort(managerAddress).host
+  const next = {
+    ...identity,
+    configured: addressesOf(options),
+    listenAddress: isNews('listen', listenAddress) ? now.listen : listenAddress,
+    managerAddress: isAdvertised ? now.advertise : managerAddress,
+    address: isAddressFollowed ? parseHostPort(now.advertise).host : address,
+  }
+  if (equal(next, identity)) return identity
+  if (isAdvertised) {
+    options.log('info', 'node.address', { before: managerAddress, now: now.advertise })
+  }
+  return next
+}
+
+function isLoopback(host: string): boolean {
+  return host.startsWith('127.') || host === '::1'
 }
 
 export class Node {
@@ -183,11 +246,17 @@ export class Node {
   #isListening = false
   #isCaughtUp = false
   #expelled: string | undefined
+  /** Why the manager's half does not work; undefined while it does. */
+  #trouble: string | undefined
+  /** Others do not take us for a manager: until that is cleared we come as a worker. */
+  #isDoubted = false
+  /** Managers that do not know us at all, since one did. */
+  readonly #refusers = new Set<NodeId>()
+  #isLeaving = false
   #description: NodeDescription | undefined
   #describing: Promise<void> = Promise.resolve()
   /** Changes of role run one after the other. */
   #changing: Promise<void> = Promise.resolve()
-  #epoch: Epoch | undefined
 
   constructor(options: NodeOptions, parts: NodeParts) {
     const { clock, log, onFatal, stateFolder } = options
@@ -204,7 +273,13 @@ export class Node {
       identity: () => this.#certified(),
       trust: this.trust,
       admitGuest: admitter(() => this.#half?.machine.view.cluster()),
-      handlers: { ...this.#rows, guests: guestHandlers(() => this.#open(), clock) },
+      handlers: {
+        ...this.#rows,
+        guests: guestHandlers(() => this.#open(), {
+          ...{ clock, log },
+          peers: { probe: (address, timeoutMs) => this.peers.probe(address, timeoutMs) },
+        }),
+      },
       agentVersion: version,
       clock,
       log,
@@ -252,7 +327,7 @@ export class Node {
       onAssign: (assignments) => this.#worker.assign(assignments),
       onTable: (signed) => void this.trust.take(signed),
       onReached: (isReached, sinceMs) => this.#worker.setReached(isReached, sinceMs),
-      onExpelled: (error) => this.#expel(error.message),
+      onRefused: (manager, error, isFinal) => this.#takeRefusal(manager, error, isFinal),
       clock,
       log,
     })
@@ -285,6 +360,11 @@ export class Node {
     return this.#expelled
   }
 
+  /** What keeps this node from being what it should be; undefined if nothing does. */
+  get trouble(): string | undefined {
+    return this.#expelled ?? this.#trouble
+  }
+
   /** Starts both halves; the manager's waits for its key if it is locked. */
   async open(founding?: Restored): Promise<void> {
     this.#worker.restore(await this.#store.load())
@@ -293,7 +373,7 @@ export class Node {
     if (this.isLocked) {
       this.#options.log('warn', 'manager.locked', { node: this.identity.nodeId })
     } else if (this.#ring !== undefined && this.#identity.manager !== undefined) {
-      await this.#openManager(founding)
+      await this.#openManager({ founding })
     }
     this.#client.start()
   }
@@ -361,6 +441,51 @@ export class Node {
     }
   }
 
+  /**
+   * Goes on alone after the majority of managers was lost, in a new epoch, with all that this one
+   * holds. Throws failed-precondition while a leader is heard, unless forced; locked, not-a-manager.
+   */
+  async recover(request: {
+    readonly isDryRun: boolean
+    readonly isForced: boolean
+    /** host:port; absent: as before. */
+    readonly managerAddress?: string
+  }): Promise<RecoveryPlan> {
+    const half = this.#open()
+    const { raft, view } = half.machine
+    const others = raft.membership.members.filter(({ id }) => id !== raft.id)
+    if (raft.leaderId !== undefined && others.length > 0 && !request.isForced) {
+      throw new CodedError(
+        'failed-precondition',
+        `the managers have a leader (${raft.leaderId}): no quorum is lost, and there is nothing to recover. If the others are gone for good all the same, say --yes-the-others-are-gone`,
+      )
+    }
+    const plan: RecoveryPlan = {
+      epoch: raft.epoch.counter + 1,
+      index: raft.lastIndex,
+      uncommitted: raft.lastIndex - raft.commit,
+      forgotten: others.map(({ id }) => nodeOfMember(id)),
+      services: view.count('service'),
+      nodes: view.count('node'),
+    }
+    if (request.isDryRun) return plan
+    const { log, clock } = this.#options
+    const address = request.managerAddress ?? this.#identity.managerAddress
+    log('warn', 'cluster.recovering', { ...plan, forgotten: plan.forgotten.join(' ') })
+    this.#isCaughtUp = false
+    await this.#closeManager(half)
+    const epochId = makeId(seededRandom(clock.randomBytes(16)))
+    await this.#setIdentity({ ...this.#identity, managerAddress: address })
+    const { isForced } = request
+    const opened = await this.#openManager({ recovery: { epochId, address, isForced } })
+    await this.#setIdentity({ ...this.#identity, epoch: opened.machine.raft.epoch })
+    this.#trouble = undefined
+    this.#isDoubted = false
+    this.#reconnect()
+    await opened.line.read()
+    return plan
+  }
+
   /** Waits until the node takes part: its session is open, and a manager has read the log. */
   async ready(timeoutMs: number): Promise<boolean> {
     const { clock } = this.#options
@@ -390,10 +515,17 @@ export class Node {
   /** Says good-bye to the cluster, stops, and removes the containers and the state. */
   async leave(): Promise<void> {
     const { log, stateFolder } = this.#options
+    this.#isLeaving = true
+    if (this.trouble === undefined) {
+      try {
+        await this.#client.leave()
+        this.#client.close()
+        await this.#resign()
+      } catch (error) {
+        log('warn', 'leave.unheard', { error: String(error) })
+      }
+    }
     await this.#half?.handOver()
-    await this.#client.leave().catch((error: unknown) => {
-      log('warn', 'leave.unheard', { error: String(error) })
-    })
     this.#worker.close()
     await removeContainers(this.executor)
     await this.close()
@@ -401,10 +533,50 @@ export class Node {
     await eraseState(stateFolder)
   }
 
+  /** A manager that leaves is demoted first, so that it does not count for the quorum any more. */
+  async #resign(): Promise<void> {
+    const half = this.#half
+    if (half === undefined) return
+    for (let tries = 3; !(await this.#demoteSelf(half)) && tries > 0; tries--) {
+      await this.#options.clock.sleep(pollMs)
+    }
+    await this.#awaitRelease(half)
+  }
+
+  /** True if it is done, or needs not be; false if the node was changed meanwhile. */
+  async #demoteSelf(half: ManagerHalf): Promise<boolean> {
+    const view = await half.line.read()
+    const node = view.get('node', this.#identity.nodeId)
+    const managers = [...view.all('node')].filter(({ spec }) => spec.role === 'manager')
+    if (node === undefined || node.spec.role === 'worker' || managers.length < 2) return true
+    const { id, version, spec } = node
+    const worker = { ...spec, role: 'worker' } as const
+    try {
+      await half.line.submit({ type: 'node.update', id, version, spec: worker })
+      return true
+    } catch (error) {
+      // The word that it leaves may still be on its way into the log.
+      if (hasCode(error, 'out-of-sequence')) return false
+      throw error
+    }
+  }
+
+  /** Waits, for a while, until raft has let this member go. */
+  async #awaitRelease(half: ManagerHalf): Promise<void> {
+    const { clock } = this.#options
+    const { raft } = half.machine
+    const deadlineMs = clock.steadyMs() + roleMsMax
+    const isMember = (): boolean => raft.membership.members.some(({ id }) => id === raft.id)
+    const isHeld = (): boolean =>
+      raft.role !== 'stopped' && !this.#isDoubted && (raft.role === 'leader' || isMember())
+    while (isHeld() && clock.steadyMs() < deadlineMs) await clock.sleep(pollMs)
+  }
+
   /** The manager's half. Throws locked, not-a-manager. */
   #open(): ManagerHalf {
     if (this.isLocked) throw new CodedError('locked', swarmTexts.isLocked)
     if (this.#half !== undefined) return this.#half
+    if (this.trouble !== undefined) throw new CodedError('not-a-manager', this.trouble)
     const isComing = this.#ring !== undefined
     throw new CodedError('not-a-manager', isComing ? swarmTexts.isPreparing : swarmTexts.isWorker)
   }
@@ -413,7 +585,8 @@ export class Node {
   #certified(): Identity {
     const { clusterId, nodeId, clusterKey, successions, certificate, manager } = this.#identity
     const ring = this.#ring
-    const isManager = manager !== undefined && ring !== undefined && !ring.isLocked
+    const isOpen = ring !== undefined && !ring.isLocked
+    const isManager = manager !== undefined && isOpen && !this.#isDoubted
     return {
       ...{ clusterId, nodeId, clusterKey, successions, incarnation: this.#incarnation },
       keys: isManager ? ring.managerKey : this.#nodeKey,
@@ -422,17 +595,19 @@ export class Node {
   }
 
   /** What a session opens with; undefined until the executor has answered. */
-  #say(): Omit<SessionOpen, 'session'> | undefined {
+  #say(): Omit<SessionOpen, 'session' | 'sentAtMs'> | undefined {
     const description = this.#description
     if (description === undefined) return undefined
     const { address, managerAddress } = this.#identity
     const ring = this.#ring
+    const epoch = this.#half?.machine.raft.epoch ?? this.#identity.epoch
     return {
       incarnation: this.#incarnation,
       description,
       address,
       reports: this.#worker.reports(),
       trustedKey: this.#trustedKey(),
+      ...(epoch === undefined ? {} : { epoch }),
       ...(ring === undefined || ring.isLocked
         ? {}
         : { manager: { key: ring.managerKey.publicKey, address: managerAddress } }),
@@ -440,10 +615,23 @@ export class Node {
   }
 
   #takeWelcome(welcome: SessionWelcome): void {
+    this.#refusers.clear()
+    if (this.#half !== undefined || this.#ring === undefined) this.#trouble = undefined
+    if (this.#expelled !== undefined) {
+      this.#options.log('info', 'node.taken-back', { was: this.#expelled })
+      this.#expelled = undefined
+    }
+    const { epoch } = welcome
+    if (epoch.id !== this.#identity.epoch?.id) {
+      this.#change(() => this.#setIdentity({ ...this.#identity, epoch }))
+    }
     this.trust.take(welcome.table)
-    this.#epoch = welcome.epoch
     const { managerCertificate, certificate } = welcome
     this.#change(() => this.#takeCertificate(certificate))
+    if (this.#isDoubted && this.#isStillManager()) {
+      this.#isDoubted = false
+      this.#reconnect()
+    }
     if (managerCertificate === undefined || this.#identity.manager !== undefined) return
     if (this.trust.member(this.#identity.nodeId)?.role !== 'manager') return
     this.#change(() => this.#becomeManager(managerCertificate))
@@ -465,12 +653,15 @@ export class Node {
       this.peers.setAddresses(id, isKnown ? [parseHostPort(managerAddress)] : [])
     }
     this.peers.recheck()
+    if (this.#isLeaving) return
     this.#change(() => this.#followKey())
     const row = this.trust.member(nodeId)
+    // Demoted, and perhaps promoted again while it was away: as another member.
+    const isOver = this.#identity.manager !== undefined && !this.#isStillManager()
     if (row === undefined) this.#expel(`node ${nodeId} was removed from the cluster`)
     else if (row.role === 'manager' && this.#ring === undefined) {
       this.#change(() => this.#makeRing())
-    } else if (row.role === 'worker' && this.#ring !== undefined && !this.isLocked) {
+    } else if ((row.role === 'worker' || isOver) && this.#ring !== undefined && !this.isLocked) {
       this.#change(() => this.#stepDown())
     }
   }
@@ -532,6 +723,44 @@ export class Node {
     })
   }
 
+  /** A manager does not know us as what we said we are. */
+  #takeRefusal(manager: NodeId, error: CodedError, isFinal: boolean): void {
+    if (isFinal) return this.#expel(error.message)
+    const isManager = this.#identity.manager !== undefined && this.#ring?.isLocked === false
+    if (isManager && !this.#isDoubted) {
+      // Demoted while it was away, perhaps: as the worker that it is then, it will hear of it.
+      this.#isDoubted = true
+      this.#options.log('warn', 'manager.doubted', { by: manager, reason: error.message })
+      this.#reconnect()
+      return
+    }
+    this.#refusers.add(manager)
+    this.#trouble = error.message
+    // One alone may be behind, or of another epoch.
+    if (this.#refusers.size * 2 > this.#otherManagers().length) this.#expel(error.message)
+  }
+
+  #takeFate(fate: Fate): void {
+    const { nodeId, manager } = this.#identity
+    const member = manager?.memberId ?? nodeId
+    const remedy =
+      'demote the node and promote it again, or run "agent leave --force" here and join again'
+    const why = {
+      removed: `member ${member} was removed from the managers: ${remedy}`,
+      outdated: `another start of member ${member} is known to the managers: its state folder was copied, or put back from an older copy, and it may have forgotten a promise; ${remedy}`,
+      superseded:
+        'the cluster was recovered without this manager: run "agent leave --force" here and join again',
+    }[fate.type]
+    this.#options.log('error', 'manager.stopped', { fate: fate.type, member, why })
+    this.#change(async () => {
+      if (this.#half === undefined) return
+      await this.#closeManager(this.#half)
+      if (!this.#isStillManager()) await this.#stepDown()
+      else if (fate.type !== 'removed') this.#trouble = why
+      this.#client.renew()
+    })
+  }
+
   #change(run: () => Promise<void>): void {
     this.#changing = this.#changing.then(run).catch((error: unknown) => {
       if (!this.#closing.signal.aborted) this.#options.onFatal(error)
@@ -551,35 +780,38 @@ export class Node {
     if (manager !== undefined || row?.role !== 'manager') return
     const memberId = memberIdOf(row)
     await this.#setIdentity({ ...this.#identity, manager: { certificate, memberId } })
-    await this.#openManager(joinState(present(this.#epoch, 'the epoch of the cluster')))
+    const epoch = present(this.#identity.epoch, 'the epoch of the cluster')
+    await this.#openManager({ founding: joinState(epoch) })
     this.#reconnect()
     this.#options.log('info', 'manager.opened', { node: nodeId, member: memberId })
   }
 
   /** Demoted: the log, the keys and the rows of a manager go once raft has let this member go. */
   async #stepDown(): Promise<void> {
-    const { clock, log, stateFolder } = this.#options
+    const { log, stateFolder } = this.#options
     const half = this.#half
     if (half !== undefined) {
-      const { raft } = half.machine
-      const deadlineMs = clock.steadyMs() + roleMsMax
-      const isMember = (): boolean => raft.membership.members.some(({ id }) => id === raft.id)
-      const isHeld = (): boolean => raft.role === 'leader' || isMember()
-      while (isHeld() && clock.steadyMs() < deadlineMs) await clock.sleep(pollMs)
+      await this.#awaitRelease(half)
       await half.handOver()
-      this.#half = undefined
-      this.#dropRows(half)
-      await half.close()
+      await this.#closeManager(half)
     }
     await this.#ring?.remove()
     this.#ring = undefined
     this.#isCaughtUp = false
+    this.#isDoubted = false
+    this.#trouble = undefined
     const { manager: _manager, ...worker } = this.#identity
     await this.#setIdentity(worker)
     rmSync(join(stateFolder, 'raft'), { recursive: true, force: true })
     await forgetStarts(realDisk, stateFolder)
     this.#reconnect()
     log('info', 'manager.closed', { node: this.#identity.nodeId })
+  }
+
+  async #closeManager(half: ManagerHalf): Promise<void> {
+    if (this.#half === half) this.#half = undefined
+    this.#dropRows(half)
+    await half.close()
   }
 
   async #setIdentity(identity: NodeIdentity): Promise<void> {
@@ -598,9 +830,22 @@ export class Node {
 
   /** We are somebody else to the others now: connections begin anew. */
   #reconnect(): void {
-    for (const { nodeId } of this.peers.list()) this.peers.disconnect(nodeId)
+    const ids = [...this.peers.list().map(({ nodeId }) => nodeId), ...this.#otherManagers()]
+    for (const nodeId of new Set(ids)) this.peers.disconnect(nodeId)
     this.#followTable()
     this.#client.renew()
+  }
+
+  /** True if the table has this node as the manager that it is. */
+  #isStillManager(): boolean {
+    const { nodeId, manager } = this.#identity
+    const row = this.trust.member(nodeId)
+    return row?.role === 'manager' && memberIdOf(row) === manager?.memberId
+  }
+
+  #otherManagers(): readonly NodeId[] {
+    const ids = this.trust.managers().map(({ id }) => id)
+    return ids.filter((id) => id !== this.#identity.nodeId)
   }
 
   #dropRows(half: ManagerHalf): void {
@@ -612,7 +857,9 @@ export class Node {
     for (const kind of Object.keys(logs.streams)) delete this.#rows.streams[kind]
   }
 
-  async #openManager(founding?: Restored): Promise<void> {
+  async #openManager(
+    birth: { readonly founding?: Restored | undefined; readonly recovery?: Recovery } = {},
+  ): Promise<ManagerHalf> {
     const { clock, log, stateFolder, onFatal } = this.#options
     const { nodeId, manager } = this.#identity
     const ring = present(this.#ring, "a manager's ring of keys")
@@ -625,13 +872,15 @@ export class Node {
       nodeId,
       memberId: manager?.memberId ?? nodeId,
       dataKeys: ring.dataKeys,
-      founding,
+      founding: birth.founding,
+      recovery: birth.recovery,
       peers: this.peers,
       trust: this.trust,
       worker: this.#client,
       clock,
       log,
       onApplied: (applied) => this.#applied(applied),
+      onFate: (fate) => this.#takeFate(fate),
       onFatal,
     })
     this.#half = half
@@ -643,6 +892,7 @@ export class Node {
     half.host.start()
     this.#publish()
     void this.#catchUp(half)
+    return half
   }
 
   /** The log was read up to where the cluster is now: what it says of keys is not the past. */

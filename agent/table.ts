@@ -1,7 +1,7 @@
 // The table of members as a manager makes it from its log, when what it says has changed.
 
 import { equal } from '../core/base/equal.ts'
-import { tableOf } from '../core/dispatch/table.ts'
+import { isNewerTable, tableOf } from '../core/dispatch/table.ts'
 import type { ManagerMachine } from '../core/machine/manager.ts'
 import { chainOf, encodeTable } from '../net/secure/signed-table.ts'
 import type { Trust } from './host/trust.ts'
@@ -14,8 +14,10 @@ export function publishTable(machine: ManagerMachine, trust: Trust): void {
   const known = trust.table()
   const [newest] = trust.clusterKeys()
   const isSigned = newest !== undefined && equal(newest, cluster.key.publicKey)
-  if (known !== undefined && known.index >= table.index) return
-  if (known !== undefined && isSigned && equal(known.rows, table.rows)) return
+  if (known !== undefined) {
+    const isSame = known.epoch === table.epoch && equal(known.rows, table.rows)
+    if ((isSame && isSigned) || !isNewerTable(table, known)) return
+  }
   trust.adopt(cluster)
   trust.take(encodeTable(table, cluster.key.privateKey, chainOf(cluster)))
 }

@@ -1,8 +1,8 @@
 // Uninstall: takes everything off this machine that the agent put there: the service, the daemon,
 // the containers of its tasks, the state.
 
-import { readFileSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { CodedError } from '../core/base/error.ts'
 import type { Clock } from './base/clock.ts'
 import { defaultSocket, defaultStateFolder } from './base/config.ts'
@@ -27,6 +27,7 @@ export async function uninstall(options: UninstallOptions): Promise<void> {
   const { flags, clock, leave, say } = options
   const socketPath = (flags.socket ?? defaultSocket).replace(/^unix:\/\//, '')
   const stateFolder = flags['state-dir'] ?? defaultStateFolder
+  const removed = [stateFolder, socketPath].filter((path) => existsSync(path))
   if (await isAnswering(socketPath)) await leave()
   if (removeUnit()) say('Removed the service.')
   const pid = daemonPid(stateFolder)
@@ -42,9 +43,19 @@ export async function uninstall(options: UninstallOptions): Promise<void> {
     }
     say('Stopped the agent.')
   }
-  rmSync(stateFolder, { recursive: true, force: true })
-  rmSync(socketPath, { force: true })
-  say(`Removed ${stateFolder} and ${socketPath}. This executable is yours to delete.`)
+  for (const path of removed) rmSync(path, { recursive: true, force: true })
+  if (socketPath === defaultSocket) removeIfEmpty(dirname(socketPath))
+  const what = removed.length === 0 ? 'Nothing of it was here' : `Removed ${removed.join(' and ')}`
+  say(`${what}. This executable is yours to delete.`)
+}
+
+/** The folder of the socket was made for it, and others may have come to use it. */
+function removeIfEmpty(folder: string): void {
+  try {
+    rmdirSync(folder)
+  } catch {
+    // Not there, or not empty: both are well.
+  }
 }
 
 /** The process that runs the daemon of this state folder, if one does. */

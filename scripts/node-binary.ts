@@ -2,11 +2,20 @@
 //
 // For this machine's architecture it lies in node_modules. The other one is fetched with npm and
 // checked against the lock file. Symbols are a fifth of the file; they go before the program is
-// put in, since its note comes after. The stripped file is kept, named after what it was made of.
+// put in, since its note comes after; so does libatomic. The result is kept, named after its source.
 
 import { createHash } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
+import { freeOfLibatomic } from './own-atomics.ts'
 import { run } from './process.ts'
 
 export const architectures = ['x64', 'arm64'] as const
@@ -32,13 +41,16 @@ interface Pinned {
 export async function strippedNode(arch: Architecture): Promise<string> {
   const pinned = pinnedNode(arch)
   const digest = createHash('sha256').update(pinned.integrity).digest('hex').slice(0, 12)
-  const path = join(cache, `${pinned.name}-${pinned.version}-${digest}-stripped`)
+  const path = join(cache, `${pinned.name}-${pinned.version}-${digest}-free`)
   if (existsSync(path)) return path
   mkdirSync(cache, { recursive: true })
   const source = await nodeBinary(arch, pinned)
   const program = await stripProgram(arch)
   const partial = `${path}.${process.pid}`
   await must(program, ['--strip-unneeded', '-o', partial, source])
+  const elf = readFileSync(partial)
+  freeOfLibatomic(elf, arch)
+  writeFileSync(partial, elf)
   chmodSync(partial, 0o755)
   renameSync(partial, path)
   return path

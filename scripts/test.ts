@@ -5,6 +5,9 @@
 // share a few processes (test-batch.ts), and one that does not come to its end there is run alone.
 //
 // A file fails by a failed test, and also when it crashes, runs too long or ends before its plan.
+// Files of the e2e phase start engines and clusters on a machine that may be busy: one that fails is
+// run once more, and if it passes then, the end of the log says so as loudly as a failure.
+//
 // Prints one line a file, the output of those that failed, and at the end, where one looks first,
 // what failed in short and the counts alone on a line. With CI=true a skipped test is a failed one:
 // a green CI must have run everything.
@@ -28,6 +31,8 @@ interface Phase {
   readonly jobsAtOnce: number
   readonly timeoutMs: number
   readonly needsRoot: boolean
+  /** How often a file that fails is run (default once). */
+  readonly tries?: number
   /** Absent: a process for each file. Otherwise that many processes share them. */
   readonly batches?: number
   /** Programs other than test files. */
@@ -62,6 +67,8 @@ const minuteMs = 60 * secondMs
 const failuresMax = 20
 const detailLinesMax = 25
 const failedFiles: FailedFile[] = []
+/** Failed, and passed when they were run again. */
+const shakyFiles: FailedFile[] = []
 
 /** Node keeps here what it has made of sources: types stripped, code compiled. */
 const compileCache = join(root, 'node_modules/.cache/skep/compile')
@@ -80,14 +87,20 @@ const phases: Readonly<Record<string, Phase>> = {
   unit: {
     folders: ['test/core', 'test/net', 'test/agent', 'test/scripts'],
     jobsAtOnce: 2,
-    timeoutMs: minuteMs,
+    timeoutMs: 4 * minuteMs,
     needsRoot: false,
     batches: 3, // For two cores: some tests wait for a socket or a child.
   },
   sim: { folders: ['test/sim'], jobsAtOnce: 2, timeoutMs: 5 * minuteMs, needsRoot: false },
   build: { folders: ['test/build'], jobsAtOnce: 1, timeoutMs: 15 * minuteMs, needsRoot: false },
   // One at a time: each file has engines and clusters of its own, and measures times.
-  e2e: { folders: ['test/e2e'], jobsAtOnce: 1, timeoutMs: 10 * minuteMs, needsRoot: true },
+  e2e: {
+    folders: ['test/e2e'],
+    jobsAtOnce: 1,
+    timeoutMs: 10 * minuteMs,
+    needsRoot: true,
+    tries: 2,
+  },
 }
 
 function program(name: string, script: string, args: readonly string[]): Job {
@@ -115,13 +128,14 @@ async function runPhase(name: string, phase: Phase): Promise<Outcome> {
   const files = phase.folders.flatMap(testFilesIn)
   if (phase.needsRoot && process.getuid?.() !== 0) {
     for (const file of files) printLine({ mark: 'skip', ms: 0, text: 'needs root', name: file })
+    console.log(`     ${name}: skipped, for it starts engines in namespaces. As root it runs.`)
     return { passed: 0, failed: 0, skipped: files.length }
   }
   const inBatches = phase.batches === undefined ? undefined : await runBatches(files, phase)
   const alone = inBatches?.unfinished ?? files
   const jobs = [...(phase.programs ?? []), ...alone.map((file) => jobOf(file, phase.timeoutMs))]
   if (jobs.length === 0 && files.length === 0) console.log(`     ${name}: no tests yet`)
-  return total([...(inBatches?.outcomes ?? []), await runJobs(jobs, phase.jobsAtOnce)])
+  return total([...(inBatches?.outcomes ?? []), await runJobs(jobs, phase)])
 }
 
 /** Deals the files to the batches and runs these at once; returns what did not end in its batch. */
@@ -152,19 +166,32 @@ async function runBatches(
   return { outcomes, unfinished }
 }
 
-async function runJobs(jobs: readonly Job[], jobsAtOnce: number): Promise<Outcome> {
+async function runJobs(
+  jobs: readonly Job[],
+  how: { readonly jobsAtOnce: number; readonly tries?: number },
+): Promise<Outcome> {
   const waiting = [...jobs]
   const outcomes: Outcome[] = []
   async function worker(): Promise<void> {
     for (let job = waiting.shift(); job !== undefined; job = waiting.shift()) {
-      outcomes.push(await runJob(job))
+      outcomes.push(await runJob(job, how.tries ?? 1))
     }
   }
-  await Promise.all(Array.from({ length: jobsAtOnce }, worker))
+  await Promise.all(Array.from({ length: how.jobsAtOnce }, worker))
   return total(outcomes)
 }
 
-async function runJob(job: Job): Promise<Outcome> {
+async function runJob(job: Job, tries: number): Promise<Outcome> {
+  const outcome = report(job.name, await endOf(job))
+  if (outcome.failed === 0 || tries <= 1) return outcome
+  const first = failedFiles.pop()
+  console.log(`     ${job.name} is run again`)
+  const again = await runJob(job, tries - 1)
+  if (again.failed === 0 && first !== undefined) shakyFiles.push(first)
+  return again
+}
+
+async function endOf(job: Job): Promise<JobEnd> {
   const ended = await runNode(job)
   const tap = job.isTap
     ? readTap(ended.stdout)
@@ -174,7 +201,7 @@ async function runJob(job: Job): Promise<Outcome> {
     : (tap.problem ??
       (ended.code === 0 || tap.failed > 0 ? undefined : `ended with ${ended.code ?? ended.signal}`))
   const output = `${ended.stdout}${ended.stderr}`
-  return report(job.name, { ms: ended.ms, output, tap: { ...tap, problem } })
+  return { ms: ended.ms, output, tap: { ...tap, problem } }
 }
 
 function runNode(job: Pick<Job, 'command' | 'args' | 'timeoutMs'>): Promise<Ended> {
@@ -204,9 +231,9 @@ function report(name: string, end: JobEnd): Outcome {
 }
 
 /** The failures once more, in short: the end of a long log is what is read first, or at all. */
-function printFailedFiles(): void {
-  for (const { name, problem, failures, tail } of failedFiles) {
-    console.log(`FAILED ${problem === undefined ? name : `${name}: ${problem}`}`)
+function printFiles(mark: string, files: readonly FailedFile[]): void {
+  for (const { name, problem, failures, tail } of files) {
+    console.log(`${mark} ${problem === undefined ? name : `${name}: ${problem}`}`)
     for (const failure of failures.slice(0, failuresMax)) {
       const { path, at, details } = failure
       console.log(`  ${path.join(' > ')}${at === undefined ? '' : ` (${at})`}`)
@@ -252,7 +279,7 @@ async function main(names: readonly string[]): Promise<void> {
     else if (testFilesIn(relative(root, name)).length > 0 || testFilesIn(name).length > 0) {
       const files = testFilesIn(name)
       const jobs = files.map((file) => jobOf(file, 15 * minuteMs))
-      outcomes.push(await runJobs(jobs, 1))
+      outcomes.push(await runJobs(jobs, { jobsAtOnce: 1 }))
     } else {
       const known = Object.keys(phases).join(', ')
       console.error(`test: ${name} is neither a test file, a folder of such, nor one of ${known}`)
@@ -260,12 +287,14 @@ async function main(names: readonly string[]): Promise<void> {
       return
     }
   }
-  printFailedFiles()
+  printFiles('FAILED ONCE, AND PASSED WHEN RUN AGAIN:', shakyFiles)
+  printFiles('FAILED', failedFiles)
   const sum = total(outcomes)
   const isStrict = process.env['CI'] === 'true'
   if (isStrict && sum.skipped > 0) console.log('CI=true: skipped tests count as failures')
   console.log(`${((performance.now() - started) / secondMs).toFixed(1)} s in all`)
   console.log(formatCounts(sum))
+  if (sum.passed + sum.failed === 0) console.log('nothing has run, and that is no success')
   const isGreen = sum.failed === 0 && (!isStrict || sum.skipped === 0)
   if (!isGreen || sum.passed === 0) process.exitCode = 1
 }

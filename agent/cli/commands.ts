@@ -358,6 +358,12 @@ export const initFlags: readonly Flag[] = [
   },
   ...swarmFlags,
 ]
+/** What recovering would do, and no more. */
+export const dryRunFlag: Flag = {
+  name: 'dry-run',
+  kind: 'bool',
+  help: 'Only say what would be done',
+}
 /** Flags of `join`; the token may also be its argument. */
 export const joinFlags: readonly Flag[] = [
   ...addressFlags,
@@ -731,6 +737,27 @@ export const apiCommands: readonly AnyCommand[] = [
     arguments: between(0, 2),
     flags: joinFlags,
     run: async (call) => (await import('./swarm.ts')).joinByToken(call),
+  },
+  {
+    type: 'command',
+    name: 'recover',
+    usage: '[OPTIONS]',
+    short: 'Go on with this manager alone after the majority of managers was lost',
+    arguments: none,
+    flags: [
+      dryRunFlag,
+      {
+        name: 'yes-the-others-are-gone',
+        kind: 'bool',
+        help: 'Also while other managers answer, and with nodes that have followed them',
+      },
+      {
+        name: 'advertise-addr',
+        kind: 'string',
+        help: 'Advertised address (format: "<ip|interface>[:port]")',
+      },
+    ],
+    run: async (call) => (await import('./swarm.ts')).recoverSwarm(call),
   },
   {
     ...joinTokenCommand,

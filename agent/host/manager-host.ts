@@ -9,12 +9,18 @@ import type { Command, CommandAnswer } from '../../core/command/command.ts'
 import type { Assignments } from '../../core/dispatch/protocol.ts'
 import type { ManagerEffect, ManagerEvent, ManagerMachine } from '../../core/machine/manager.ts'
 import type { ClusterObject } from '../../core/object/object.ts'
-import type { Outgoing, Snapshot, SnapshotHead, StorageOperation } from '../../core/raft/types.ts'
+import type {
+  Fate,
+  Outgoing,
+  Snapshot,
+  SnapshotHead,
+  StorageOperation,
+} from '../../core/raft/types.ts'
 import type { Applied } from '../../core/store/change.ts'
 import type { View } from '../../core/store/view.ts'
 import type { Clock } from '../base/clock.ts'
 
-/** Length of raft's tick. */
+/** Length of raft's tick, if nobody says another. */
 export const tickMs = 100
 
 /** What the host needs of the disk. */
@@ -38,8 +44,12 @@ export interface ManagerHostOptions {
   readonly assign: (nodeId: NodeId, assignments: Assignments) => void
   /** Another leader, none, or this one is ready to lead. */
   readonly onLeader: () => void
+  /** This member has no place in the cluster any more. */
+  readonly onFate: (fate: Fate) => void
   /** The process must end. */
   readonly onFatal: (error: unknown) => void
+  /** Length of raft's tick, the same for all managers. */
+  readonly tickMs?: number
 }
 
 interface Request {
@@ -58,17 +68,21 @@ export class ManagerHost {
   readonly #indexWaiters = new Set<{ readonly index: number; readonly settle: () => void }>()
   #lastRequestId = 0
   #lastSave: Promise<void> = Promise.resolve()
+  /** The last operation that is durable and was not told of yet. */
+  #persisted: number | undefined
   /** The snapshot that the machine waits for. */
   #readingId: string | undefined
   #isStepping = false
   #isClosed = false
   #wasReady = false
+  readonly #tickMs: number
   #leaderId: string | undefined
   #tickedAtMs: number
   #cancelTimer: (() => void) | undefined
 
   constructor(options: ManagerHostOptions) {
     this.#options = options
+    this.#tickMs = options.tickMs ?? tickMs
     this.#tickedAtMs = options.clock.steadyMs()
   }
 
@@ -225,6 +239,9 @@ export class ManagerHost {
         log('info', 'raft.role', { role, term, leader: leaderId })
         return
       }
+      case 'fate':
+        this.#options.onFate(effect.fate)
+        return
       case 'note':
         log(effect.note.level, effect.note.event, effect.note.fields)
         return
@@ -240,16 +257,28 @@ export class ManagerHost {
   }
 
   #save(operation: StorageOperation): void {
-    const { storage, clock } = this.#options
-    const saved = storage.save(operation)
+    const saved = this.#options.storage.save(operation)
     this.#lastSave = saved
     saved.then(
-      () => this.dispatch({ type: 'persisted', nowMs: clock.nowMs(), operation: operation.id }),
+      () => this.#tellPersisted(operation.id),
       (error: unknown) => {
         if (this.#isClosed) return
         this.#options.onFatal(error)
       },
     )
+  }
+
+  /** Those that one sync has made durable are told of together, by the last of them. */
+  #tellPersisted(operation: number): void {
+    const isFirst = this.#persisted === undefined
+    this.#persisted = operation
+    if (!isFirst) return
+    queueMicrotask(() => {
+      const last = this.#persisted
+      this.#persisted = undefined
+      if (last === undefined) return
+      this.dispatch({ type: 'persisted', nowMs: this.#options.clock.nowMs(), operation: last })
+    })
   }
 
   #takeSnapshot(head: SnapshotHead, objects: readonly ClusterObject[]): void {
@@ -307,7 +336,7 @@ export class ManagerHost {
     const waits: number[] = []
     if (machine.wakeAtMs !== undefined) waits.push(machine.wakeAtMs - clock.nowMs())
     if (machine.wakeTicks !== undefined) {
-      waits.push(machine.wakeTicks * tickMs - (clock.steadyMs() - this.#tickedAtMs))
+      waits.push(machine.wakeTicks * this.#tickMs - (clock.steadyMs() - this.#tickedAtMs))
     } else this.#tickedAtMs = clock.steadyMs()
     if (waits.length === 0) return
     this.#cancelTimer = clock.after(Math.max(1, Math.min(...waits)), () => this.#tick())
@@ -320,8 +349,8 @@ export class ManagerHost {
 
   /** Whole ticks that passed since it was last asked. */
   #countTicks(): number {
-    const ticks = Math.floor((this.#options.clock.steadyMs() - this.#tickedAtMs) / tickMs)
-    this.#tickedAtMs += ticks * tickMs
+    const ticks = Math.floor((this.#options.clock.steadyMs() - this.#tickedAtMs) / this.#tickMs)
+    this.#tickedAtMs += ticks * this.#tickMs
     return ticks
   }
 }

@@ -8,13 +8,17 @@
 // a connection of its own: a follower that catches up over a slow link, or a disk that takes its
 // time, never holds up a heartbeat.
 //
+// Appends that follow upon each other in one turn of the event loop leave as one: with many writers
+// that is one letter and one answer for all that came in with one read of the socket.
+//
 // A member's id is its node's, or `node.generation` for a node that came back after it was removed.
 // The channel proves the node; a letter to an earlier self of this one is dropped.
 
 import { CodedError, hasCode } from '../../core/base/error.ts'
 import type { NodeId } from '../../core/base/id.ts'
 import type { Log } from '../../core/base/note.ts'
-import type { MemberId, Membership, Message, Outgoing } from '../../core/raft/types.ts'
+import { raftLimits } from '../../core/raft/limits.ts'
+import type { Entry, MemberId, Membership, Message, Outgoing } from '../../core/raft/types.ts'
 import type { Peer, PeerHandlers } from '../../net/cluster/connection.ts'
 import type { Peers } from '../../net/cluster/peers.ts'
 import type { Address } from '../../net/cluster/tcp.ts'
@@ -22,6 +26,7 @@ import { raftSendOptions, readRaftMessage } from '../../net/wire/raft-messages.t
 import { parseHostPort } from '../base/addresses.ts'
 
 type Piece = Extract<Message, { readonly type: 'snapshotChunk' }>
+type Append = Extract<Message, { readonly type: 'append' }>
 
 export interface RaftTransportOptions {
   /** This member, once it is one: letters to anybody else are dropped. */
@@ -62,12 +67,21 @@ interface PieceLine {
   next: Piece | undefined
 }
 
+/** Appends to one member that wait for the end of this turn. */
+interface Gathered {
+  readonly head: Append
+  readonly entries: Entry[]
+  commit: number
+  sizeBytes: number
+}
+
 /** Joins raft to the peers. Nothing is dialed before there is something to say. */
 export function createRaftTransport(options: RaftTransportOptions): RaftTransport {
   const { log } = options
   const pieces = new Map<MemberId, PieceLine>()
   const closing = new AbortController()
   const counts = { garbage: 0, misdirected: 0, piecesSent: 0, piecesLost: 0 }
+  const gathered = new Map<MemberId, Gathered>()
   let known: Membership | undefined
 
   /** Tells the peers where the members are, each time that the membership has changed. */
@@ -119,6 +133,41 @@ export function createRaftTransport(options: RaftTransportOptions): RaftTranspor
     } else if (!isSamePiece(line.current, piece)) line.next = piece
   }
 
+  const post = (from: MemberId, to: MemberId, message: Message): void => {
+    options.peers().send(nodeOf(to), letterKind, [from, to, message], raftSendOptions(message))
+  }
+  const postGathered = (from: MemberId, to: MemberId): void => {
+    const waiting = gathered.get(to)
+    if (waiting === undefined) return
+    gathered.delete(to)
+    const { head, entries, commit } = waiting
+    post(from, to, { ...head, entries, commit })
+  }
+  const postAllGathered = (from: MemberId): void => {
+    for (const to of [...gathered.keys()]) {
+      try {
+        postGathered(from, to)
+      } catch (error) {
+        if (!(error instanceof CodedError)) throw error
+        log('error', 'raft.letter-unfit', { to, reason: error.message })
+      }
+    }
+  }
+  const gather = (from: MemberId, to: MemberId, append: Append): void => {
+    const sizeBytes = append.entries.reduce((sum, entry) => sum + entry.sizeBytes, 0)
+    const waiting = gathered.get(to)
+    if (waiting !== undefined && continues(waiting, append, sizeBytes)) {
+      waiting.entries.push(...append.entries)
+      waiting.commit = append.commit
+      waiting.sizeBytes += sizeBytes
+      return
+    }
+    postGathered(from, to)
+    if (gathered.size === 0) queueMicrotask(() => postAllGathered(from))
+    const { commit } = append
+    gathered.set(to, { head: append, entries: [...append.entries], commit, sizeBytes })
+  }
+
   /** The letter and its sender, if it is one and for us. Throws bad-request or not-found. */
   const open = (peer: Peer, body: unknown): { from: MemberId; message: Message } => {
     try {
@@ -140,8 +189,8 @@ export function createRaftTransport(options: RaftTransportOptions): RaftTranspor
       if (closing.signal.aborted || from === undefined) return
       introduceMembers()
       if (message.type === 'snapshotChunk') return sendPiece(to, message)
-      const letter = [from, to, message]
-      options.peers().send(nodeOf(to), letterKind, letter, raftSendOptions(message))
+      if (message.type === 'append') gather(from, to, message)
+      else post(from, to, message)
     },
     handlers: {
       messages: {
@@ -172,6 +221,21 @@ export function createRaftTransport(options: RaftTransportOptions): RaftTranspor
 export function nodeOf(memberId: MemberId): NodeId {
   const dotAt = memberId.indexOf('.')
   return (dotAt < 0 ? memberId : memberId.slice(0, dotAt)) as NodeId
+}
+
+/** True if the append says what comes right behind the waiting ones, and all fit in one letter. */
+function continues(waiting: Gathered, append: Append, sizeBytes: number): boolean {
+  const { head, entries } = waiting
+  const { messageBytesMax, messageEntriesMax } = raftLimits
+  return (
+    append.prevIndex === head.prevIndex + entries.length &&
+    append.prevTerm === (entries.at(-1)?.term ?? head.prevTerm) &&
+    append.term === head.term &&
+    append.epoch === head.epoch &&
+    append.incarnation === head.incarnation &&
+    entries.length + append.entries.length <= messageEntriesMax &&
+    waiting.sizeBytes + sizeBytes <= messageBytesMax
+  )
 }
 
 function isSamePiece(one: Piece, other: Piece): boolean {

@@ -31,14 +31,17 @@ export interface SessionClientOptions {
   /** This node's own router while it is a manager. */
   readonly router: () => SessionRouter | undefined
   /** What to open with; undefined while it is not known yet. */
-  readonly say: () => Omit<SessionOpen, 'session'> | undefined
+  readonly say: () => Omit<SessionOpen, 'session' | 'sentAtMs'> | undefined
   readonly onWelcome: (welcome: SessionWelcome) => void
   readonly onAssign: (assignments: Assignments) => void
   readonly onTable: (signed: Uint8Array) => void
   /** `sinceMs`: when the last heartbeat left that was answered. */
   readonly onReached: (isReached: boolean, sinceMs: number) => void
-  /** The cluster says that it does not know this node. */
-  readonly onExpelled: (error: CodedError) => void
+  /**
+   * A manager does not take this node for what it says it is. `isFinal`: the leader has said so, or
+   * it was told that this node runs twice.
+   */
+  readonly onRefused: (manager: NodeId, error: CodedError, isFinal: boolean) => void
   readonly clock: Clock
   readonly log: Log
 }
@@ -128,7 +131,7 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
     const id = Buffer.from(clock.randomBytes(8)).toString('hex')
     session = { id, gateway, seq: 0 }
     const sentAtMs = clock.nowMs()
-    const welcome = await ask(gateway, { session: id, ...said })
+    const welcome = await ask(gateway, { session: id, sentAtMs, ...said })
     answeredAtMs = sentAtMs
     return welcome
   }
@@ -182,7 +185,10 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
       if (!(error instanceof CodedError)) throw error
       // It was given up meanwhile: what became of it says nothing of the next one.
       if (session !== current) return
-      if (error.detail['isExpelled'] === true) options.onExpelled(error)
+      const refusal = refusalIn(error)
+      if (refusal !== undefined) {
+        options.onRefused(gateway, refusal, refusal.detail['isExpelled'] === true)
+      }
       if (failures === 0 && !isOpen) {
         log('info', 'session.refused', { manager: gateway, reason: error.message })
       }
@@ -221,8 +227,9 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
     report: (reports) => {
       if (session === undefined) return
       const router = session.gateway === ownId ? options.router() : undefined
-      if (router !== undefined) router.report(ownId, session.id, reports)
-      else peers.send(session.gateway, 'session.report', { session: session.id, reports })
+      const said = { session: session.id, reports, sentAtMs: clock.nowMs() }
+      if (router !== undefined) router.report(ownId, said)
+      else peers.send(session.gateway, 'session.report', said)
     },
     peerDown: (nodeId) => {
       if (session?.gateway !== nodeId) return
@@ -264,6 +271,14 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
       },
     },
   }
+}
+
+/** The word of a manager that this node is not, or no longer, what it says; also behind a failed dial. */
+function refusalIn(error: CodedError): CodedError | undefined {
+  for (let each: unknown = error; each instanceof CodedError; each = each.cause) {
+    if (each.code === 'not-a-member' || each.detail['isExpelled'] === true) return each
+  }
+  return undefined
 }
 
 function textOf(error: unknown): string {

@@ -14,7 +14,6 @@ import type { NodeId } from '../../core/base/id.ts'
 import type { Log } from '../../core/base/note.ts'
 import type { Assignments } from '../../core/dispatch/protocol.ts'
 import type { ManagerEvent } from '../../core/machine/manager.ts'
-import type { TaskReport } from '../../core/object/task.ts'
 import type { PeerHandlers } from '../../net/cluster/connection.ts'
 import type { Peers } from '../../net/cluster/peers.ts'
 import type { PeerRole } from '../../net/secure/handshake.ts'
@@ -22,10 +21,11 @@ import { readCount, readFields, readText } from '../../net/wire/check.ts'
 import {
   readAssign,
   readNodeId,
-  readReports,
   readSessionOpen,
+  readSessionReport,
   type SessionAssign,
   type SessionOpen,
+  type SessionReport,
   type SessionWelcome,
 } from '../../net/wire/session-messages.ts'
 
@@ -53,6 +53,8 @@ export interface SessionRouterOptions {
   readonly nowMs: () => number
   /** How often nodes are to send a heartbeat. */
   readonly heartbeatMs: () => number
+  /** Throws if this manager and the node are not of one line of descent. */
+  readonly checkEpoch: (nodeId: NodeId, open: SessionOpen) => void
   /** What this manager tells a node besides. */
   readonly welcome: (nodeId: NodeId, open: SessionOpen) => Omit<SessionWelcome, 'heartbeatMs'>
   /** Resolves when the table of this manager knows the node. Throws permission-denied. */
@@ -66,7 +68,7 @@ export interface SessionRouter {
   /** The same for the worker of this process. Throws no-leader, unavailable. */
   readonly open: (nodeId: NodeId, open: SessionOpen) => Promise<SessionWelcome>
   readonly beat: (nodeId: NodeId, session: string) => Promise<number>
-  readonly report: (nodeId: NodeId, session: string, reports: readonly TaskReport[]) => void
+  readonly report: (nodeId: NodeId, report: SessionReport) => void
   readonly leave: (nodeId: NodeId) => Promise<void>
   /** The machine's word for a node. */
   readonly assign: (nodeId: NodeId, assignments: Assignments) => void
@@ -81,8 +83,14 @@ export interface SessionRouter {
 interface Route {
   readonly via: NodeId
   readonly session: string
+  /** The start of its agent that has the session, and those that had it before. */
+  readonly incarnation: string
+  readonly earlier: readonly string[]
   seq: number
 }
+
+/** Earlier starts of a node's agent that are remembered. */
+const earlierMax = 8
 
 const relayTimeoutMs = 3_000
 const members: readonly PeerRole[] = ['manager', 'worker']
@@ -101,11 +109,13 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
       throw new CodedError('not-found', text, { detail: { isExpelled: true } })
     }
     const isLocal = nodeId === ownId
-    routes.set(nodeId, { via, session: open.session, seq: 0 })
-    const { incarnation, description, address, reports, manager, trustedKey } = open
+    const { session, incarnation: start } = open
+    const earlier = earlierStarts(routes.get(nodeId), nodeId, start)
+    routes.set(nodeId, { via, session, incarnation: start, earlier, seq: 0 })
+    const { incarnation, description, address, reports, sentAtMs, manager, trustedKey } = open
     dispatch({
       ...{ type: 'sessionOpened', nowMs: nowMs(), nodeId, incarnation, isLocal },
-      ...{ description, address, reports },
+      ...{ description, address, reports, sentAtMs },
       ...(trustedKey === undefined ? {} : { trustedKey }),
       ...(manager === undefined ? {} : { manager }),
     })
@@ -122,9 +132,9 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
     return seq
   }
   /** A report of a session that is over says nothing: the next one opens with all of them. */
-  const take = (nodeId: NodeId, session: string, reports: readonly TaskReport[]): void => {
+  const take = (nodeId: NodeId, { session, reports, sentAtMs }: SessionReport): void => {
     if (routes.get(nodeId)?.session !== session) return
-    dispatch({ type: 'reported', nowMs: nowMs(), nodeId, reports })
+    dispatch({ type: 'reported', nowMs: nowMs(), nodeId, reports, sentAtMs })
   }
   const end = (nodeId: NodeId): void => {
     routes.delete(nodeId)
@@ -148,6 +158,7 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
 
   const open = async (nodeId: NodeId, said: SessionOpen): Promise<SessionWelcome> => {
     await options.awaitMember(nodeId)
+    options.checkEpoch(nodeId, said)
     // Before the leader hears of it: what it sends comes through here at once.
     attached.set(nodeId, said.session)
     const heartbeatMs = await atLeader(
@@ -167,11 +178,11 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
         return readCount(readFields(reply, 'reply'), 'seq')
       },
     )
-  const report = (nodeId: NodeId, session: string, reports: readonly TaskReport[]): void => {
+  const report = (nodeId: NodeId, said: SessionReport): void => {
     const who = leader()
-    if (who.type === 'self') take(nodeId, session, reports)
+    if (who.type === 'self') take(nodeId, said)
     else if (who.type === 'other') {
-      peers.send(who.nodeId, 'relay.report', { nodeId, session, reports })
+      peers.send(who.nodeId, 'relay.report', { nodeId, ...said })
     }
   }
   const leave = (nodeId: NodeId): Promise<void> =>
@@ -253,17 +264,15 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
         'session.report': {
           from: members,
           handle: (peer, body) => {
-            const fields = readFields(body, 'report')
-            report(peer.nodeId, readText(fields, 'session', 64), readReports(fields))
+            report(peer.nodeId, readSessionReport(body))
           },
         },
         'relay.report': {
           from: ['manager'],
           handle: (_peer, body) => {
             needsLeader()
-            const fields = readFields(body, 'relay')
-            const nodeId = readNodeId(fields, 'nodeId')
-            take(nodeId, readText(fields, 'session', 64), readReports(fields))
+            const nodeId = readNodeId(readFields(body, 'relay'), 'nodeId')
+            take(nodeId, readSessionReport(body))
           },
         },
         'relay.assign': {
@@ -276,4 +285,21 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
       },
     },
   }
+}
+
+/**
+ * The starts of this node's agent before this one. Throws permission-denied for one of them: a later
+ * one has taken its place, so two agents run with one state folder.
+ */
+function earlierStarts(
+  route: Route | undefined,
+  nodeId: NodeId,
+  incarnation: string,
+): readonly string[] {
+  if (route === undefined) return []
+  const { earlier, incarnation: current } = route
+  if (current === incarnation) return earlier
+  if (!earlier.includes(incarnation)) return [...earlier, current].slice(-earlierMax)
+  const text = `node ${nodeId} runs twice: a later start of its agent holds the session; if its state folder was copied, remove one of the two and let it join afresh`
+  throw new CodedError('permission-denied', text, { detail: { isExpelled: true } })
 }

@@ -3,7 +3,12 @@
 
 import type { NodeId } from '../../core/base/id.ts'
 import { limits } from '../../core/base/limits.ts'
-import { type MemberRow, type MemberTable, roleInTable } from '../../core/dispatch/table.ts'
+import {
+  isNewerTable,
+  type MemberRow,
+  type MemberTable,
+  roleInTable,
+} from '../../core/dispatch/table.ts'
 import type { Cluster } from '../../core/object/cluster.ts'
 import type { Succession } from '../../net/secure/certificate.ts'
 import { isEqual } from '../../net/secure/crypto.ts'
@@ -61,7 +66,7 @@ export function createTrust(
     managers: () => [...rows.values()].filter((row) => row.role === 'manager'),
     take: (signed, { isOwn = false } = {}) => {
       const { table, clusterKey, ...found } = decodeTable(signed, keys, { isOld: isOwn })
-      if (current !== undefined && table.index <= current.table.index) return false
+      if (current !== undefined && !isNewerTable(table, current.table)) return false
       const isNewKey = !keys.some((key) => isEqual(key, clusterKey))
       if (isNewKey) keys = [clusterKey, ...keys].slice(0, limits.formerKeysMax + 1)
       if (isNewKey || found.chain.length > 0) chain = found.chain

@@ -26,8 +26,10 @@ export interface Backend {
   readonly submit: (command: Command) => Promise<CommandAnswer>
   /** POST /swarm/init. Resolves to the node's id. */
   readonly init: (request: InitRequest) => Promise<NodeId>
-  /** POST /swarm/join. Resolves when the node takes part. */
-  readonly join: (request: JoinCall) => Promise<void>
+  /** POST /swarm/join. Resolves when the node takes part, with remarks. */
+  readonly join: (request: JoinCall) => Promise<readonly string[]>
+  /** POST /skep/recover: this manager goes on alone. Throws failed-precondition while a leader is heard. */
+  readonly recover: (request: RecoverCall) => Promise<RecoveryPlan>
   /** POST /swarm/leave. */
   readonly leave: (request: { readonly force: boolean }) => Promise<void>
   /** POST /swarm/unlock. Throws bad-request in Swarm's words, conflict if it is not locked. */
@@ -122,6 +124,28 @@ export interface MissedLog {
   /** One of its tasks, to speak for all. */
   readonly taskId: TaskId
   readonly reason: string
+}
+
+export interface RecoverCall {
+  /** Only says what would be done. */
+  readonly isDryRun: boolean
+  /** Also while a leader is heard; and nodes of any epoch may follow. */
+  readonly isForced: boolean
+  /** ip[:port]; absent: as before. */
+  readonly advertiseAddress?: string
+}
+
+/** What recovering does, or would do. */
+export interface RecoveryPlan {
+  /** Counter of the new epoch. */
+  readonly epoch: number
+  /** The last entry of the log, and how many before it may not have been committed. */
+  readonly index: number
+  readonly uncommitted: number
+  /** Nodes whose managers are forgotten. */
+  readonly forgotten: readonly NodeId[]
+  readonly services: number
+  readonly nodes: number
 }
 
 export interface TaskLogEntry extends LogEntry {

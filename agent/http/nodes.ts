@@ -12,6 +12,7 @@ import {
   readObjectVersion,
   sendJson,
   sendNothing,
+  sendWarnings,
 } from './call.ts'
 import { readView } from './read-view.ts'
 import { nodeTls } from './tls.ts'
@@ -51,8 +52,9 @@ export async function updateNode(call: Call): Promise<void> {
   const view = await backend.read()
   const spec = parseNodeSpec(body)
   const { id } = findNode(view, param(call))
-  await backend.submit({ type: 'node.update', id, version, spec })
-  sendNothing(call)
+  const { warnings } = await backend.submit({ type: 'node.update', id, version, spec })
+  for (const warning of warnings) call.api.log('warn', 'node.warning', { node: id, warning })
+  sendWarnings(call, warnings)
 }
 
 /** DELETE /nodes/{id}?force=1. */

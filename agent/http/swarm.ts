@@ -6,6 +6,7 @@ import { defaultClusterSpec } from '../../core/object/defaults.ts'
 import {
   formatSwarm,
   parseClusterSpec,
+  parseRecover,
   parseSwarmInit,
   parseSwarmJoin,
   parseSwarmUnlock,
@@ -20,6 +21,7 @@ import {
   readObjectVersion,
   sendJson,
   sendNothing,
+  sendWarnings,
 } from './call.ts'
 import { readView } from './read-view.ts'
 import { clusterTls, isRotating } from './tls.ts'
@@ -30,11 +32,25 @@ export async function initSwarm(call: Call): Promise<void> {
   sendJson(call, 200, await call.api.backend.init(request))
 }
 
+/** POST /skep/recover: this manager goes on alone; `DryRun` only says what that would do. */
+export async function recoverSwarm(call: Call): Promise<void> {
+  const request = parseRecover(await readJson(call))
+  const plan = await call.api.backend.recover(request)
+  sendJson(call, 200, {
+    Epoch: plan.epoch,
+    Index: plan.index,
+    Uncommitted: plan.uncommitted,
+    Forgotten: plan.forgotten,
+    Services: plan.services,
+    Nodes: plan.nodes,
+    DryRun: request.isDryRun,
+  })
+}
+
 /** POST /swarm/join: this node becomes a member; answers when it takes part. */
 export async function joinSwarm(call: Call): Promise<void> {
   const { joinToken: token, ...request } = parseSwarmJoin(await readJson(call))
-  await call.api.backend.join({ ...request, token })
-  sendNothing(call)
+  sendWarnings(call, await call.api.backend.join({ ...request, token }))
 }
 
 /** GET /swarm: settings and join tokens. */

@@ -7,6 +7,7 @@ import type { Node } from '../object/node.ts'
 import { validateCluster } from '../spec/validate.ts'
 import type { Draft } from '../store/draft.ts'
 import type { Command, CommandAnswer } from './command.ts'
+import { demoted } from './node.ts'
 import { checkVersion } from './version.ts'
 
 /** Makes the cluster object and its first node, a manager. Only the host of a new cluster asks. */
@@ -72,6 +73,21 @@ function rotatedKey(
   if (next.signature === undefined) return { key: next.key, formerKeys: [] }
   const present = { publicKey: key.publicKey, signature: next.signature }
   return { key: next.key, formerKeys: [...formerKeys, present].slice(-limits.formerKeysMax) }
+}
+
+/** One manager goes on alone: the others are workers from here on, until they join anew. */
+export function recoverCluster(
+  draft: Draft,
+  command: Extract<Command, { type: 'cluster.recover' }>,
+): CommandAnswer {
+  const cluster = draft.cluster()
+  if (cluster === undefined) throw new CodedError('not-found', 'cluster not found')
+  draft.put<Cluster>({ ...cluster, epoch: command.epoch })
+  for (const node of draft.all('node')) {
+    if (node.spec.role !== 'manager' || node.memberId === command.memberId) continue
+    draft.put<Node>({ ...demoted(node), spec: { ...node.spec, role: 'worker' } })
+  }
+  return { id: cluster.id, warnings: [] }
 }
 
 /** The key that managers lock with from now on: none, the one they have, or the fresh one. */

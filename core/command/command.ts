@@ -5,7 +5,7 @@
 // host of the node that received it; core draws only ids and jitter.
 
 import type { ClusterId, ConfigId, NodeId, SecretId, ServiceId } from '../base/id.ts'
-import type { ClusterKey, ClusterSpec, JoinSecrets } from '../object/cluster.ts'
+import type { ClusterEpoch, ClusterKey, ClusterSpec, JoinSecrets } from '../object/cluster.ts'
 import type { NodeDescription, NodeKeys, NodeRole, NodeSpec, NodeState } from '../object/node.ts'
 import type { ConfigSpec, SecretSpec } from '../object/secret.ts'
 import type { ServiceSpec } from '../object/service.ts'
@@ -46,6 +46,15 @@ export type Command =
        */
       readonly nextKey?: { readonly key: ClusterKey; readonly signature?: Uint8Array }
     }
+  /** A manager goes on alone, in a new epoch; only its machine asks. */
+  | {
+      readonly type: 'cluster.recover'
+      readonly epoch: ClusterEpoch
+      /** Its id in Raft. */
+      readonly memberId: string
+    }
+  /** Raft has let this member of a node go; only the leader's machine asks. */
+  | { readonly type: 'node.retire'; readonly id: NodeId; readonly memberId: string }
   | {
       readonly type: 'node.update'
       readonly id: NodeId

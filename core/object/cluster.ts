@@ -48,6 +48,13 @@ export interface FormerKey {
   readonly signature: Uint8Array
 }
 
+/** The line of descent that the cluster's state is in; see core/raft's epochs. */
+export interface ClusterEpoch {
+  readonly counter: number
+  /** Nodes may follow it also from an epoch that is not its parent. */
+  readonly isForced: boolean
+}
+
 export interface Cluster extends Meta<ClusterId> {
   readonly kind: 'cluster'
   readonly spec: ClusterSpec
@@ -62,4 +69,6 @@ export interface Cluster extends Meta<ClusterId> {
   /** Prefix length of a network cut from the pool. */
   readonly subnetSize: number
   readonly dataPathPort: number
+  /** Absent in the first epoch. */
+  readonly epoch?: ClusterEpoch
 }

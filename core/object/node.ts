@@ -8,8 +8,9 @@ export type NodeRole = 'worker' | 'manager'
 export type NodeAvailability = 'active' | 'pause' | 'drain'
 
 /**
- *   (created) -> unknown -> ready <-> down
- *                             \-> disconnected (left in good order)
+ *   (created) -> unknown -> ready <-> down (silent, or left in good order)
+ *
+ * `disconnected` is a word of Swarm's that clients know.
  */
 export type NodeState = 'unknown' | 'down' | 'ready' | 'disconnected'
 

@@ -288,6 +288,24 @@ export function parseSwarmJoin(body: unknown): SwarmJoin {
   return parseAs(joinJson, body)
 }
 
+/** What POST /skep/recover asks. */
+export interface Recover {
+  readonly isDryRun: boolean
+  readonly isForced: boolean
+  readonly advertiseAddress?: string
+}
+
+const recoverJson = object<Recover>({
+  isDryRun: always('DryRun', boolean, false),
+  isForced: always('Force', boolean, false),
+  advertiseAddress: unlessZero('AdvertiseAddr', string),
+})
+
+/** The body of POST /skep/recover. Throws bad-request. */
+export function parseRecover(body: unknown): Recover {
+  return parseAs(recoverJson, body)
+}
+
 const unlockJson = object<{ readonly unlockKey: string }>({
   unlockKey: always('UnlockKey', string, ''),
 })

@@ -232,7 +232,7 @@ function checkHost(
   host: Introduction,
   options: InitiatorOptions & { readonly type: 'member' },
 ): CheckedPeer {
-  const peer = checkMember(host, options)
+  const peer = checkMember(host, { ...options, refusal: 'permission-denied' })
   const { nodeId, role } = peer.certificate
   if (options.nodeId !== undefined && nodeId !== options.nodeId) {
     throw new CodedError('unavailable', `node ${nodeId} answers there, not ${options.nodeId}`)
@@ -268,15 +268,23 @@ function checkVisitor(payload: Uint8Array, noise: Noise, options: ResponderOptio
   }
   const lane = readWord(fields, 'lane', ['control', 'bulk'])
   const visitor = introductionFrom(fields)
-  const peer = checkMember(visitor, options)
+  const peer = checkMember(visitor, { ...options, refusal: 'not-a-member' })
   if (!isEqual(peer.certificate.key, key)) throw strangersPaper()
   return { type: 'member', ...peer, incarnation: visitor.incarnation, lane }
 }
 
-/** Signature, cluster, table; in this order, so that the reason given is the right one. */
+/**
+ * Signature, cluster, table; in this order, so that the reason given is the right one. A visitor that
+ * is told `not-a-member` has to ask itself what it still is; what a visitor thinks of its host is
+ * its own affair.
+ */
 function checkMember(
   said: Introduction,
-  options: { readonly identity: Identity; readonly trust: TrustPolicy },
+  options: {
+    readonly identity: Identity
+    readonly trust: TrustPolicy
+    readonly refusal: 'not-a-member' | 'permission-denied'
+  },
 ): CheckedPeer {
   const { identity, trust } = options
   const known = trust.clusterKeys()
@@ -292,7 +300,7 @@ function checkMember(
   const role = trust.roleOf(certificate)
   if (role === undefined) {
     throw new CodedError(
-      'permission-denied',
+      options.refusal,
       `node ${certificate.nodeId} is not a member of this cluster with that key; ` +
         'if it was removed, let it leave and join again',
     )

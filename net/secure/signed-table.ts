@@ -10,7 +10,6 @@ import { type ClusterId, isId, type NodeId } from '../../core/base/id.ts'
 import { limits as coreLimits } from '../../core/base/limits.ts'
 import { encodeText } from '../../core/base/text.ts'
 import type { MemberRow, MemberTable } from '../../core/dispatch/table.ts'
-import type { Cluster } from '../../core/object/cluster.ts'
 import {
   readBytes,
   readCount,
@@ -41,9 +40,17 @@ export function encodeTable(
   return encode([body, sign(clusterKey, signedPart(body)), chain.slice(-coreLimits.formerKeysMax)])
 }
 
-/** How the cluster came to its key from those before it. */
-export function chainOf(cluster: Pick<Cluster, 'key' | 'formerKeys'>): readonly Succession[] {
-  const { key, formerKeys = [] } = cluster
+/** How the cluster came to its key from those before it, the oldest first. */
+export function chainOf({
+  key,
+  formerKeys = [],
+}: {
+  readonly key: { readonly publicKey: Uint8Array }
+  readonly formerKeys?: readonly {
+    readonly publicKey: Uint8Array
+    readonly signature: Uint8Array
+  }[]
+}): readonly Succession[] {
   return formerKeys.map(({ signature }, index) => ({
     nextKey: formerKeys[index + 1]?.publicKey ?? key.publicKey,
     signature,
@@ -83,9 +90,11 @@ export function decodeTable(
   }
   const table = readFields(decode(signed, limits), 'table')
   readCount(table, 'version', { min: formatVersion, max: formatVersion })
+  const epoch = readOptional(table, 'epoch', () => readCount(table, 'epoch'))
   return {
     table: {
       clusterId: idOf(table, 'clusterId') as ClusterId,
+      ...(epoch === undefined ? {} : { epoch }),
       index: readCount(table, 'index'),
       rows: readList(table, 'rows', { max: membersMax, item: readRow }),
     },

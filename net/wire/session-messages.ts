@@ -43,8 +43,20 @@ export interface SessionOpen {
   readonly reports: readonly TaskReport[]
   /** The cluster's key that its certificate is signed with: an old one brings a new certificate. */
   readonly trustedKey?: Uint8Array
+  /** By the node's clock, which may be years off. */
+  readonly sentAtMs: number
+  /** The line of descent that the node has followed so far, if it knows one. */
+  readonly epoch?: Epoch
   /** Given by a node that is, or is to be, a manager. */
   readonly manager?: { readonly key: Uint8Array; readonly address: string }
+}
+
+/** What became of its tasks since. */
+export interface SessionReport {
+  readonly session: string
+  readonly reports: readonly TaskReport[]
+  /** By the node's clock. */
+  readonly sentAtMs: number
 }
 
 /** What it is told. */
@@ -77,6 +89,7 @@ export function readSessionOpen(value: unknown): SessionOpen {
   const fields = readFields(value, 'session.open')
   const manager = readOptional(fields, 'manager', () => readManager(fields['manager']))
   const trustedKey = readOptional(fields, 'trustedKey', () => readBytes(fields, 'trustedKey', 32))
+  const epoch = readOptional(fields, 'epoch', () => readEpoch(fields['epoch']))
   return {
     session: readText(fields, 'session', textMax),
     incarnation: readText(fields, 'incarnation', textMax),
@@ -84,13 +97,24 @@ export function readSessionOpen(value: unknown): SessionOpen {
     address: readText(fields, 'address', textMax),
     reports: readReports(fields),
     ...(trustedKey === undefined ? {} : { trustedKey }),
+    sentAtMs: readNumber(fields, 'sentAtMs'),
+    ...(epoch === undefined ? {} : { epoch }),
     ...(manager === undefined ? {} : { manager }),
   }
 }
 
-/** Reads the reports of a record. */
-export function readReports(fields: Fields): readonly TaskReport[] {
+function readReports(fields: Fields): readonly TaskReport[] {
   return readList(fields, 'reports', { max: reportsMax, item: readReport })
+}
+
+/** Reads a report. Throws bad-request. */
+export function readSessionReport(value: unknown): SessionReport {
+  const fields = readFields(value, 'session.report')
+  return {
+    session: readText(fields, 'session', textMax),
+    reports: readReports(fields),
+    sentAtMs: readNumber(fields, 'sentAtMs'),
+  }
 }
 
 /** Reads a welcome. */

@@ -79,7 +79,7 @@ t.test('the resident memory falls, and the process goes on working', async (t) =
     import { giveBackMemory } from './agent/base/memory.ts'
     const work = () => new Promise((resolve) => {
       const server = createServer((_, answer) => answer.end(createHash('sha256').digest('hex')))
-      server.listen(0, '127.0.0.1', () => get({ port: server.address().port, agent: false }, (got) => {
+      server.listen(0, '127.0.0.1', () => get({ host: '127.0.0.1', port: server.address().port, agent: false }, (got) => {
         got.resume().on('end', () => server.close(resolve))
       }))
     })

@@ -5,6 +5,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { checkArm64 } from '../../scripts/check-arm64.ts'
+import { neededLibraries } from '../../scripts/own-atomics.ts'
 
 const root = join(import.meta.dirname, '../..')
 const bytesMax = 120_000_000
@@ -28,6 +29,11 @@ t.test('dist/agent is one file of at most 120 MB that tells its version', async 
   t.match(ended.stdout, version)
   t.equal(ended.stderr, '', 'no warning: of experiments, or of a rejected code cache')
   t.equal(ended.status, 0)
+  const common = ['dl', 'm', 'stdc++', 'gcc_s', 'pthread', 'c']
+  const wanted = neededLibraries(readFileSync(path)).map(
+    (name) => /^(lib|ld-)?(.+?)\.so/.exec(name)?.[2],
+  )
+  t.same(wanted.slice(0, -1), common, 'no library that a bare Debian does not have')
 })
 
 /** Why the other architecture cannot be run here, or false. */

@@ -61,7 +61,7 @@ t.test('init takes its settings and prints how to join', async (t) => {
   const ended = await node.docker('swarm', 'init', '--availability', 'pause', ...flags, ...pool)
   const token = /SWMTKN-1-[0-9a-z]{50}-[0-9a-z]{25}-\S+/.exec(ended.stdout)?.[0] ?? ''
   t.equal(
-    normalise(ended.stdout.replace(token, 'TOKEN')),
+    normalise(`${ended.stdout.replace(token, 'TOKEN').trimEnd()}\n`),
     normalise(`Swarm initialized: current node (<id>) is now a manager.
 
 To add a worker to this swarm, run the following command:

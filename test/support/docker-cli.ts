@@ -1,5 +1,6 @@
 // The real docker CLI against a socket: an engine's or the agent's.
 
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -40,4 +41,20 @@ export async function mustDocker(call: DockerCall, ...args: readonly string[]): 
     throw new Error(`docker ${args.join(' ')} ended with ${ended.code}: ${ended.stderr.trim()}`)
   }
   return ended.stdout.trim()
+}
+
+/**
+ * True if what the docker CLI printed is worded as transcripts have it, which are of 28.2. An older
+ * one (Debian 12 has 20.10) has its own words for what it refuses itself, and for not found.
+ */
+export function hasRecordedWords(ended: Ended): boolean {
+  cliMajor ??= majorOf(spawnSync('docker', ['--version'], { encoding: 'utf8' }).stdout)
+  return cliMajor >= recordedMajor || ended.code === 0
+}
+
+const recordedMajor = 28
+let cliMajor: number | undefined
+
+function majorOf(version: string): number {
+  return Number(/version (\d+)\./.exec(version)?.[1])
 }

@@ -2,8 +2,11 @@
 // namespaces, files. All of it carries the lab's label, so that nothing has to be remembered and a
 // later run can clean up after one that was killed.
 //
-//   label = skep-PID-STARTTIME-NUMBER, of the process that opened the lab
+//   label = skep-inPIDNS-PID-STARTTIME-NUMBER, of the process that opened the lab
 //   /run/netns/LABEL-HOST   /sys/fs/cgroup/[CONTROLLER/]LABEL   TMPDIR/LABEL
+//
+// Cgroups may be shared with other containers of this machine, where a pid means another process:
+// whether a lab is still open is judged only within its own pid namespace.
 //
 // Everything here is synchronous: it also runs while the process exits.
 
@@ -14,12 +17,12 @@ import { join } from 'node:path'
 
 const netnsFolder = '/run/netns'
 const cgroupFolder = '/sys/fs/cgroup'
-const labelPattern = /^skep-(\d+)-(\d+)-\d+/
+const labelPattern = /^skep-in(\d+)-(\d+)-(\d+)-\d+/
 const killTimeoutMs = 15_000
 
 /** The label of this process's lab of that number. The start time tells it from a later process. */
 export function labelOfLab(number: number): string {
-  return `skep-${process.pid}-${startTime(process.pid)}-${number}`
+  return `skep-in${pidNamespace()}-${process.pid}-${startTime(process.pid)}-${number}`
 }
 
 /** Where a lab keeps its files. */
@@ -32,8 +35,8 @@ export function removeStale(): string[] {
   const labels = new Set<string>()
   for (const name of [...list(netnsFolder), ...list(tmpdir()), ...cgroupNames()]) {
     const match = labelPattern.exec(name)
-    if (match === null) continue
-    if (startTime(Number(match[1])) !== match[2]) labels.add(match[0])
+    if (match === null || match[1] !== pidNamespace()) continue
+    if (startTime(Number(match[2])) !== match[3]) labels.add(match[0])
   }
   for (const label of labels) removeAll(label)
   return [...labels]
@@ -170,6 +173,10 @@ function subfolders(path: string): string[] {
   } catch {
     return []
   }
+}
+
+function pidNamespace(): string {
+  return String(inodeOf('/proc/self/ns/pid') ?? 0)
 }
 
 /** Field 22 of /proc/PID/stat; empty when there is no such process. */

@@ -35,7 +35,9 @@ export interface MemberOptions {
   readonly listen?: Address
   readonly limits?: Partial<RaftLimits>
   readonly electionTicks?: number
+  readonly tickMs?: number
   readonly disk?: Disk
+  readonly onSpace?: (isFull: boolean) => void
   /** Requests beside raft's. */
   readonly requests?: Readonly<Record<string, (member: Member, body: unknown) => Promise<unknown>>>
   /** A line of the log that is worth reading. */
@@ -137,6 +139,7 @@ export async function startMember(options: MemberOptions): Promise<Member> {
     onSpace: (isFull) => {
       cancelRetry?.()
       if (isFull) retrySpace()
+      options.onSpace?.(isFull)
       host?.dispatch({ type: isFull ? 'diskFull' : 'diskFreed', nowMs: clock.nowMs() })
     },
     snapshotsInUse: () => raft?.snapshotsInUse ?? [],
@@ -171,6 +174,7 @@ export async function startMember(options: MemberOptions): Promise<Member> {
   })
   host = new ManagerHost({
     ...{ machine, storage, clock, send: transport.send, assign: () => {}, onLeader: () => {} },
+    onFate: () => {},
     log: (level, event, fields) => {
       if (event === 'raft.role') {
         roles.push({ role: raft.role, term: raft.term, leaderId: raft.leaderId })
@@ -178,6 +182,7 @@ export async function startMember(options: MemberOptions): Promise<Member> {
       log(level, event, fields)
     },
     onFatal: fail,
+    ...(options.tickMs === undefined ? {} : { tickMs: options.tickMs }),
   })
   const stop = async (): Promise<void> => {
     if (isStopped) return

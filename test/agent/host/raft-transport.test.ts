@@ -7,14 +7,14 @@ import t, { type Test } from 'tap'
 import { systemClock } from '../../../agent/base/clock.ts'
 import { tickMs } from '../../../agent/host/manager-host.ts'
 import { createRaftTransport, nodeOf } from '../../../agent/host/raft-transport.ts'
+import { type Disk, realDisk } from '../../../agent/storage/disk.ts'
 import type { Config } from '../../../core/object/secret.ts'
-import type { MemberId, Message } from '../../../core/raft/types.ts'
+import type { Entry, MemberId, Message } from '../../../core/raft/types.ts'
 import type { Peer } from '../../../net/cluster/connection.ts'
 import type { Peers } from '../../../net/cluster/peers.ts'
 import { makeClusterKeys, nodeIdOf } from '../../support/cluster-keys.ts'
 import {
   configCommand,
-  electionTicks,
   initCommand,
   joinCommand,
   leaderOf,
@@ -26,6 +26,8 @@ import { waitFor } from '../../support/wait.ts'
 
 t.setTimeout(120_000)
 const timeoutMs = 20_000
+/** For where a busy machine must not unseat a leader: 2 to 4 s. */
+const patientTicks = 20
 
 interface Trio {
   readonly members: Member[]
@@ -75,10 +77,24 @@ async function untilVoters(where: readonly Member[], wanted: readonly Member[]):
 
 function describe(members: readonly Member[]): string {
   return members
-    .map(({ memberId, raft, transport, events }) => {
+    .map(({ memberId, raft, transport, events, peers }) => {
       const { role, term, commit } = raft
       const tail = events.slice(-12).join(' ')
-      return JSON.stringify({ memberId, role, term, commit, ...transport.counts(), tail })
+      const heard = raft.followers.map(
+        ({ id, state, heardTicksAgo }) => `${id} ${state} ${heardTicksAgo}`,
+      )
+      const up = peers.list().map(({ nodeId }) => Number(nodeId))
+      return JSON.stringify({
+        memberId,
+        role,
+        term,
+        commit,
+        heard,
+        up,
+        ...peers.counts(),
+        ...transport.counts(),
+        tail,
+      })
     })
     .join('\n')
 }
@@ -94,14 +110,14 @@ async function untilConfigs(members: readonly Member[], count: number): Promise<
 }
 
 t.test('three managers elect one, replicate, and lose their leader', async (t) => {
-  const { members } = await openTrio(t)
+  const { members } = await openTrio(t, { electionTicks: patientTicks })
   const leader = await leaderOf(members)
   const names = Array.from({ length: 50 }, (_, at) => `c${at}`)
   await Promise.all(names.map((name) => leader.host.submit(configCommand(name))))
   await untilConfigs(members, 50)
   const others = members.filter((member) => member !== leader)
-  // Two of the longest time-outs of a follower: with a leader that is heard, nobody doubts it.
-  await systemClock.sleep(4 * electionTicks * tickMs)
+  // Longer than any follower waits: with a leader that is heard, nobody doubts it.
+  await systemClock.sleep(2.5 * patientTicks * tickMs)
   for (const { events } of others) t.notOk(events.includes('raft.pre-campaign'), 'it is calm')
   await leader.stop()
   const next = await leaderOf(others)
@@ -111,36 +127,65 @@ t.test('three managers elect one, replicate, and lose their leader', async (t) =
   await untilConfigs(others, 51)
 })
 
+/** A disk that takes its time to read a piece of a snapshot. */
+const slowReader: Disk = {
+  ...realDisk,
+  open: async (path, mode) => {
+    const file = await realDisk.open(path, mode)
+    if (mode !== 'read' || !path.includes('/snapshots/')) return file
+    const read = async (position: number, count: number): Promise<Uint8Array> => {
+      await systemClock.sleep(150)
+      return file.read(position, count)
+    }
+    return { ...file, read }
+  },
+}
+
 t.test('a member that was gone for long gets a snapshot in pieces', async (t) => {
   // More than this many appends do not wait for it, so that it will need the snapshot.
   const limits = { chunkBytesMax: 1_000, entriesKept: 5, inflightMessagesMax: 4 }
-  const { members, start } = await openTrio(t, { limits }, { snapshotInterval: 20 })
+  const { members, start } = await openTrio(
+    t,
+    { limits, disk: slowReader, electionTicks: patientTicks },
+    { snapshotInterval: 20 },
+  )
   const leader = await leaderOf(members)
   const gone = members.find((member) => member !== leader) as Member
   const here = members.filter((member) => member !== gone)
   await gone.stop()
-  for (let at = 0; at < 60; at++) {
-    await leader.host.submit(configCommand(`c${at}`, new Uint8Array(200).fill(at)))
-  }
+  let count = 0
+  const write = (): Promise<unknown> =>
+    leader.host.submit(configCommand(`c${++count}`, new Uint8Array(200).fill(1)))
+  while (count < 60) await write()
+  await waitFor({ what: 'a log without what it lacks', timeoutMs }, async () => {
+    await write()
+    // Some of it may wait in letters that did not leave yet.
+    return leader.raft.firstIndex > gone.raft.lastIndex + 30
+  })
   const heardBefore = leader.roles.length
   const number = Number(gone.id)
   const back = await start({ number, start: 2, listen: gone.address })
-  await untilConfigs([...here, back], 60)
+  await untilConfigs([...here, back], count)
   t.ok(back.events.includes('snapshot.read'), 'it read a snapshot')
   t.ok((leader.transport.counts()['piecesSent'] ?? 0) > 10, 'which came in pieces')
   t.same(configsOf(back), configsOf(leader))
   t.equal(leader.roles.length, heardBefore, 'nobody doubted the leader meanwhile')
+  t.notOk(back.events.includes('raft.pre-campaign'), 'and heartbeats were not held up')
   // What was installed is on its disk: it starts from there.
   await back.stop()
   const again = await start({ number, start: 3, listen: gone.address })
-  await untilConfigs([again], 60)
-  await leader.host.submit(configCommand('one-more'))
-  await untilConfigs([...here, again], 61)
+  await untilConfigs([again], count)
+  await write()
+  await untilConfigs([...here, again], count)
 })
 
 t.test('a member whose disk was wiped comes back as another one of the same node', async (t) => {
   const limits = { chunkBytesMax: 4_000, entriesKept: 5 }
-  const { members, start } = await openTrio(t, { limits }, { snapshotInterval: 20 })
+  const { members, start } = await openTrio(
+    t,
+    { limits, electionTicks: patientTicks },
+    { snapshotInterval: 20 },
+  )
   const leader = await leaderOf(members)
   const gone = members.find((member) => member !== leader) as Member
   const here = members.filter((member) => member !== gone)
@@ -196,10 +241,12 @@ function openAlone(): {
   transport: ReturnType<typeof createRaftTransport>
   heard: Heard[]
   sent: string[]
+  letters: Message[]
   pieces: { to: string; offset: number; resolve: () => void }[]
 } {
   const heard: Heard[] = []
   const sent: string[] = []
+  const letters: Message[] = []
   const pieces: { to: string; offset: number; resolve: () => void }[] = []
   const transport = createRaftTransport({
     memberId: () => nodeIdOf(1),
@@ -207,7 +254,9 @@ function openAlone(): {
     peers: () =>
       ({
         send: (nodeId, _kind, body) => {
-          sent.push(`${Number(nodeId)} ${(body as [string, string, Message])[2].type}`)
+          const [, , message] = body as [string, string, Message]
+          letters.push(message)
+          sent.push(`${Number(nodeId)} ${message.type}`)
         },
         request: (nodeId, _kind, body) =>
           new Promise((resolve) => {
@@ -220,7 +269,7 @@ function openAlone(): {
     receive: (from, message) => heard.push({ from, message }),
     log: () => {},
   })
-  return { transport, heard, sent, pieces }
+  return { transport, heard, sent, letters, pieces }
 }
 
 const header = { term: 1, epoch: 'e', incarnation: { counter: 1, nonce: 1 } }
@@ -304,3 +353,31 @@ t.test(
     t.equal(sent.length, 5)
   },
 )
+
+t.test('appends of one turn that follow upon each other leave as one', async (t) => {
+  const { transport, letters } = openAlone()
+  const entry = (index: number, term: number): Entry => ({
+    ...{ type: 'normal', index, term, sizeBytes: 100, data: index },
+  })
+  const append = (prevIndex: number, prevTerm: number, count: number): Message => ({
+    ...{ ...header, term: 3, type: 'append', prevIndex, prevTerm, commit: prevIndex },
+    entries: Array.from({ length: count }, (_, at) => entry(prevIndex + 1 + at, 3)),
+  })
+  const to = nodeIdOf(2)
+  // The empty one asks whether the logs meet; the last one says something again.
+  for (const letter of [append(4, 2, 1), append(5, 3, 0), append(5, 3, 3), append(7, 3, 1)]) {
+    transport.send({ to, message: letter })
+  }
+  transport.send({ to: nodeIdOf(3), message: append(4, 2, 1) })
+  await Promise.resolve()
+  const told = letters.map((letter) => {
+    if (letter.type !== 'append') return letter.type
+    const { prevIndex, prevTerm, commit, entries } = letter
+    return { prevIndex, prevTerm, commit, indexes: entries.map(({ index }) => index) }
+  })
+  t.same(told, [
+    { prevIndex: 4, prevTerm: 2, commit: 5, indexes: [5, 6, 7, 8] },
+    { prevIndex: 7, prevTerm: 3, commit: 7, indexes: [8] },
+    { prevIndex: 4, prevTerm: 2, commit: 4, indexes: [5] },
+  ])
+})

@@ -94,6 +94,7 @@ async function openStage(t: Test): Promise<Stage> {
       heartbeatMs: () => 50,
       welcome: () => ({ table: new Uint8Array(1), epoch }),
       awaitMember: async () => undefined,
+      checkEpoch: () => undefined,
       local: { assign: () => undefined, moved: () => undefined },
       log: () => undefined,
     })
@@ -135,7 +136,7 @@ async function openStage(t: Test): Promise<Stage> {
     onAssign: (assignments) => assigned.push(assignments),
     onTable: () => undefined,
     onReached: (isReached) => reached.push(isReached),
-    onExpelled: (error) => expelled.push(error.message),
+    onRefused: (_manager, error) => expelled.push(error.message),
     clock: systemClock,
     log: () => undefined,
   })
@@ -228,4 +229,24 @@ t.test('without a leader the node waits; one that is not known is told so', asyn
   leader.isKnown = true
   await waitFor({ what: 'session', timeoutMs }, () => stage.client.isOpen())
   t.pass('and is let in when it is')
+})
+
+t.test('an earlier start of an agent is told that it runs twice', async (t) => {
+  const stage = await openStage(t)
+  stage.lead(0)
+  const { router } = stage.managers[0]
+  const open = (session: string, incarnation: string): Promise<unknown> =>
+    router.open(nodeIdOf(7), {
+      ...{ session, incarnation, description, address: '127.0.0.1', reports: [], sentAtMs: 0 },
+    })
+  await open('a', 'first')
+  await open('b', 'first')
+  await open('c', 'second')
+  await t.rejects(open('d', 'first'), {
+    code: 'permission-denied',
+    message: /runs twice.*state folder was copied/,
+    detail: { isExpelled: true },
+  })
+  await open('e', 'second')
+  await open('f', 'third')
 })

@@ -149,7 +149,10 @@ export function createMemoryBackend(): MemoryBackend {
       return answer
     },
     init: async (request) => init(request),
-    join: async () => undefined,
+    join: async () => [],
+    recover: async () => ({
+      ...{ epoch: 2, index: 1, uncommitted: 0, forgotten: [], services: 0, nodes: 1 },
+    }),
     leave: async () => {
       store = new Store()
       nodeId = undefined

@@ -51,6 +51,8 @@ interface Worker {
   /** What the node runs goes on; nothing of it is heard, nothing reaches it. */
   isCut: boolean
   readonly incarnation: string
+  /** Its clock is so far ahead of the managers'. */
+  readonly aheadMs: number
   timerAtMs: number | undefined
 }
 
@@ -127,7 +129,7 @@ export class SmallCluster {
   }
 
   /** A worker starts, with the containers that an earlier one on that node left. */
-  startWorker(hostname: string): void {
+  startWorker(hostname: string, options: { readonly aheadMs?: number } = {}): void {
     const id = asId<NodeId>(hostname)
     const before = this.#workers.get(id)
     const worker: Worker = {
@@ -139,6 +141,7 @@ export class SmallCluster {
       startCount: before?.startCount ?? 0,
       isCut: false,
       incarnation: `${++this.#incarnation}`,
+      aheadMs: options.aheadMs ?? before?.aheadMs ?? 0,
       timerAtMs: undefined,
     }
     this.#workers.set(id, worker)
@@ -182,7 +185,7 @@ export class SmallCluster {
   }
 
   #openSession(worker: Worker): void {
-    const { id, hostname, incarnation } = worker
+    const { id, hostname, incarnation, aheadMs } = worker
     this.#step({
       type: 'sessionOpened',
       nowMs: this.nowMs,
@@ -191,6 +194,7 @@ export class SmallCluster {
       isLocal: hostname === 'n1',
       address: '10.0.0.1',
       reports: worker.machine.reports(),
+      sentAtMs: this.nowMs + aheadMs,
       description: {
         hostname,
         platform: { architecture: 'x86_64', os: 'linux' },
@@ -284,8 +288,10 @@ export class SmallCluster {
 
   #work(worker: Worker, event: WorkerEvent): void {
     if (this.#workers.get(worker.id) !== worker) return
-    for (const effect of worker.machine.step(event)) this.#carryOutWork(worker, effect)
-    const { wakeAtMs } = worker.machine
+    const told = { ...event, nowMs: event.nowMs + worker.aheadMs }
+    for (const effect of worker.machine.step(told)) this.#carryOutWork(worker, effect)
+    const { wakeAtMs: itsWakeAtMs } = worker.machine
+    const wakeAtMs = itsWakeAtMs === undefined ? undefined : itsWakeAtMs - worker.aheadMs
     if (wakeAtMs === undefined || wakeAtMs === worker.timerAtMs) return
     worker.timerAtMs = wakeAtMs
     this.#at(wakeAtMs, () => {
@@ -301,7 +307,10 @@ export class SmallCluster {
         const { reports } = effect
         if (worker.isCut) return
         this.#at(this.nowMs + (effect.isUrgent ? 0 : 250), () =>
-          this.#step({ type: 'reported', nowMs: this.nowMs, nodeId: worker.id, reports }),
+          this.#step({
+            ...{ type: 'reported', nowMs: this.nowMs, nodeId: worker.id, reports },
+            sentAtMs: this.nowMs + worker.aheadMs,
+          }),
         )
         return
       }

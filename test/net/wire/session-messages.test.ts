@@ -45,6 +45,8 @@ const open = {
       },
     },
   ],
+  sentAtMs: 3,
+  epoch: { counter: 2, id: 'b', parent: 'a' },
   manager: { key: new Uint8Array(32), address: '10.0.0.1:2377' },
 }
 
