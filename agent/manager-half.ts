@@ -136,6 +136,7 @@ export async function openManager(options: ManagerHalfOptions): Promise<ManagerH
       ...{ machine, storage, clock, log, onFatal: options.onFatal },
       send: (outgoing) => transport.send(outgoing),
       assign: (nodeId, assignments) => router.assign(nodeId, assignments),
+      endSession: (nodeId) => router.endSession(nodeId),
       onLeader: () => {
         line.leaderChanged()
         router.leaderChanged()
@@ -224,11 +225,12 @@ function openRouter(
     ...{ ownId: nodeId, peers, leader, log },
     isKnown: (id) => machine.view.get('node', id) !== undefined,
     dispatch: (event) => host.dispatch(event),
-    nowMs: () => clock.nowMs(),
+    clock,
+    isQuorate: () => machine.isQuorate,
     heartbeatMs: () => clusterOf().spec.dispatcher.heartbeatPeriodNs / nsPerMs,
     checkEpoch: (id, open) => checkEpoch(id, open, { epoch: machine.raft.epoch, clusterOf }),
     welcome: (id, open) => ({
-      table: present(trust.signedTable(), 'a manager has a table'),
+      table: tableFor(trust, open.tableIndex),
       epoch: machine.raft.epoch,
       ...(open.manager === undefined
         ? {}
@@ -274,6 +276,11 @@ function checkEpoch(
   if (open.manager === undefined) return
   const text = `the cluster was recovered without this manager, and is in epoch ${epoch.counter} now`
   throw new CodedError('permission-denied', text, { detail: { isExpelled: true } })
+}
+
+function tableFor(trust: Trust, knownIndex: number): Uint8Array {
+  const isKnown = knownIndex === trust.table()?.index
+  return isKnown ? new Uint8Array(0) : present(trust.signedTable(), 'a manager has a table')
 }
 
 /** A certificate for a node's key. It only introduces; the log says what it may. */

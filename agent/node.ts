@@ -15,6 +15,7 @@ import { type ClusterId, makeId, type NodeId, type TaskId } from '../core/base/i
 import type { Log } from '../core/base/note.ts'
 import { seededRandom } from '../core/base/random.ts'
 import type { Command, CommandAnswer } from '../core/command/command.ts'
+import type { MemberTable } from '../core/dispatch/table.ts'
 import { WorkerMachine } from '../core/machine/worker.ts'
 import {
   type ManagerStatus,
@@ -38,6 +39,7 @@ import {
 import { isEqual, type KeyPair, makeSigningKeys } from '../net/secure/crypto.ts'
 import type { Identity } from '../net/secure/handshake.ts'
 import { makeJoinSecret } from '../net/secure/join-token.ts'
+import { tableChange } from '../net/secure/signed-table.ts'
 import type { SessionOpen, SessionWelcome } from '../net/wire/session-messages.ts'
 import { parseHostPort } from './base/addresses.ts'
 import type { Clock } from './base/clock.ts'
@@ -45,6 +47,7 @@ import { version } from './base/version.ts'
 import type { TaskFiles } from './executor/docker-container.ts'
 import type { Executor } from './executor/executor.ts'
 import { admitter, guestHandlers } from './guests.ts'
+import { createLeaseKeeper, type LeaseKeeper } from './host/lease-keeper.ts'
 import type { TaskLog } from './host/log-merge.ts'
 import { createNodeLogs, type LogRequest, type NodeLogs } from './host/node-logs.ts'
 import { createSessionClient, type SessionClient } from './host/session-client.ts'
@@ -100,6 +103,10 @@ export interface NodeParts {
 const roleMsMax = 10_000
 /** Until a manager is asked again for a certificate of the cluster's new key. */
 const certificateRetryMs = 1_000
+/** Many join at once: those who are members already hear of them together. */
+const tellDelayMs = 100
+/** An engine that is upgraded is back before that. */
+const engineMsMax = 15_000
 const pollMs = 50
 
 /** Makes a new cluster whose first manager is this node. Leaves nothing behind when it throws. */
@@ -232,6 +239,7 @@ export class Node {
   readonly #store: WorkerStore
   readonly #client: SessionClient
   readonly #logs: NodeLogs
+  readonly #lease: LeaseKeeper
   readonly #incarnation: string
   readonly #closing = new AbortController()
   /** What others may ask of us now; the manager's rows come and go. */
@@ -255,6 +263,12 @@ export class Node {
   #isLeaving = false
   #description: NodeDescription | undefined
   #describing: Promise<void> = Promise.resolve()
+  /** Why this node can run nothing at present. */
+  #fault: string | undefined
+  #cancelFault: (() => void) | undefined
+  /** The table that those with a session here have, or an older one than they have. */
+  #told: MemberTable | undefined
+  #cancelTell: (() => void) | undefined
   /** Changes of role run one after the other. */
   #changing: Promise<void> = Promise.resolve()
 
@@ -314,8 +328,18 @@ export class Node {
       clock,
       log,
       report: (reports) => this.#client.report(reports),
-      store: (tasks) => this.#store.store(tasks),
+      store: (memory) => this.#store.store(memory),
+      leaseOverMs: () => this.#lease.overMs(),
+      onEngine: () => this.#redescribe(),
+      onEngineLost: (reason) => this.#missEngine(reason),
       onFatal,
+    })
+    this.#lease = createLeaseKeeper({
+      path: `${options.filesFolder}.${nodeId}.lease`,
+      isNeeded: () => machine.isLeasing,
+      onRenewed: () => this.#worker.setLease(true),
+      onEnded: () => this.#worker.setLease(false),
+      ...{ clock, log },
     })
     this.#client = createSessionClient({
       ownId: nodeId,
@@ -325,8 +349,11 @@ export class Node {
       say: () => this.#say(),
       onWelcome: (welcome) => this.#takeWelcome(welcome),
       onAssign: (assignments) => this.#worker.assign(assignments),
-      onTable: (signed) => void this.trust.take(signed),
-      onReached: (isReached, sinceMs) => this.#worker.setReached(isReached, sinceMs),
+      onTable: (change) => {
+        if (!this.trust.takeChange(change)) this.#client.renew()
+      },
+      onReached: (isReached, silentMs) => this.#worker.setReached(isReached, silentMs),
+      onLease: (sentAtMs, heartbeatMs) => this.#lease.renew(sentAtMs, heartbeatMs),
       onRefused: (manager, error, isFinal) => this.#takeRefusal(manager, error, isFinal),
       clock,
       log,
@@ -368,8 +395,9 @@ export class Node {
   /** Starts both halves; the manager's waits for its key if it is locked. */
   async open(founding?: Restored): Promise<void> {
     this.#worker.restore(await this.#store.load())
+    this.#lease.start()
     this.#worker.start()
-    this.#describing = this.#describe()
+    this.#redescribe()
     if (this.isLocked) {
       this.#options.log('warn', 'manager.locked', { node: this.identity.nodeId })
     } else if (this.#ring !== undefined && this.#identity.manager !== undefined) {
@@ -501,6 +529,9 @@ export class Node {
     await this.#half?.handOver()
     this.#closing.abort(new CodedError('unavailable', 'the agent is stopping'))
     this.#client.close()
+    this.#lease.close()
+    this.#cancelFault?.()
+    this.#cancelTell?.()
     this.#worker.close()
     await Promise.all([
       this.ingress.close(),
@@ -516,6 +547,9 @@ export class Node {
   async leave(): Promise<void> {
     const { log, stateFolder } = this.#options
     this.#isLeaving = true
+    this.#worker.close()
+    // First: once the managers know, they start the same elsewhere.
+    await removeContainers(this.executor)
     if (this.trouble === undefined) {
       try {
         await this.#client.leave()
@@ -526,10 +560,9 @@ export class Node {
       }
     }
     await this.#half?.handOver()
-    this.#worker.close()
-    await removeContainers(this.executor)
     await this.close()
     await this.#files.erase()
+    this.#lease.erase()
     await eraseState(stateFolder)
   }
 
@@ -608,6 +641,8 @@ export class Node {
       reports: this.#worker.reports(),
       trustedKey: this.#trustedKey(),
       ...(epoch === undefined ? {} : { epoch }),
+      tableIndex: this.trust.table()?.index ?? 0,
+      ...(this.#fault === undefined ? {} : { fault: this.#fault }),
       ...(ring === undefined || ring.isLocked
         ? {}
         : { manager: { key: ring.managerKey.publicKey, address: managerAddress } }),
@@ -625,7 +660,7 @@ export class Node {
     if (epoch.id !== this.#identity.epoch?.id) {
       this.#change(() => this.#setIdentity({ ...this.#identity, epoch }))
     }
-    this.trust.take(welcome.table)
+    if (welcome.table.length > 0) this.trust.take(welcome.table)
     const { managerCertificate, certificate } = welcome
     this.#change(() => this.#takeCertificate(certificate))
     if (this.#isDoubted && this.#isStillManager()) {
@@ -645,7 +680,10 @@ export class Node {
       saveMembers(this.#options.stateFolder, signed).catch((error: unknown) => {
         this.#options.log('error', 'members.not-stored', { error: String(error) })
       })
-      this.#half?.router.tellAttached('session.table', { table: signed })
+      // Who is out has to hear of it before the connection ends.
+      const isOut = this.#told?.rows.some(({ id }) => this.trust.member(id) === undefined)
+      if (isOut === true) this.#tellTable()
+      else this.#cancelTell ??= this.#options.clock.after(tellDelayMs, () => this.#tellTable())
     }
     for (const { id, managerAddress } of this.trust.table()?.rows ?? []) {
       if (id === nodeId) continue
@@ -759,6 +797,17 @@ export class Node {
       else if (fate.type !== 'removed') this.#trouble = why
       this.#client.renew()
     })
+  }
+
+  /** Those whose session is with us: what has changed since they were told last. */
+  #tellTable(): void {
+    this.#cancelTell?.()
+    this.#cancelTell = undefined
+    const [table, signed, told] = [this.trust.table(), this.trust.signedTable(), this.#told]
+    this.#told = table
+    if (table === undefined || signed === undefined || told === undefined) return
+    const change = tableChange(told, { table, signed })
+    if (change.index > change.from) this.#half?.router.tellAttached('session.table', change)
   }
 
   #change(run: () => Promise<void>): void {
@@ -923,15 +972,31 @@ export class Node {
     if (machine !== undefined) publishTable(machine, this.trust)
   }
 
-  /** Asks the executor what this node is until it answers, and tells. */
+  /** Containers may outlive a restart of the engine; after a while the node is as good as down. */
+  #missEngine(reason: string): void {
+    this.#cancelFault ??= this.#options.clock.after(engineMsMax, () => {
+      this.#fault = `the container engine does not answer: ${reason}`
+      this.#client.renew()
+    })
+  }
+
+  #redescribe(): void {
+    this.#cancelFault?.()
+    this.#cancelFault = undefined
+    this.#describing = this.#describing.then(() => this.#describe())
+  }
+
+  /** Asks the executor what this node is until it answers, and tells if that is news. */
   async #describe(): Promise<void> {
     const { clock, log } = this.#options
     const { signal } = this.#closing
     for (let waitMs = 250; !signal.aborted; waitMs = Math.min(waitMs * 2, 5_000)) {
       try {
         const said = await this.executor.describe(signal)
+        const known = this.#fault === undefined ? this.#description : undefined
+        this.#fault = undefined
         this.#description = { ...said, runtime: this.executor.kind, agentVersion: version }
-        this.#client.renew()
+        if (!equal(known, this.#description)) this.#client.renew()
         return
       } catch (error) {
         if (signal.aborted) return
@@ -989,7 +1054,7 @@ async function removeContainers(executor: Executor): Promise<void> {
 
 /** Makes the folder that of a node of no cluster. */
 export async function eraseState(folder: string): Promise<void> {
-  for (const name of ['raft', 'manager.key', 'node.key', 'worker/assignments']) {
+  for (const name of ['raft', 'manager.key', 'node.key', 'worker/assignments', 'worker/files']) {
     rmSync(join(folder, name), { recursive: true, force: true })
   }
   await removeMembers(folder)

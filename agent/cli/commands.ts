@@ -488,6 +488,12 @@ const swarmCommands: readonly Command[] = [
         kind: 'bool',
         help: 'Change manager autolocking setting (true|false)',
       },
+      {
+        name: 'offline-secrets',
+        kind: 'bool',
+        help: 'Let workers keep sealed copies of secrets for restarts while cut off (true|false)',
+        default: 'true',
+      },
       ...swarmFlags,
     ],
     isHelpWithoutFlags: true,

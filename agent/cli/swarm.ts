@@ -116,8 +116,12 @@ export async function clusterSpec(
     const value = given(flags, name, read)
     return value === undefined ? {} : { [field]: value }
   }
+  const labels = flags.isSet('offline-secrets')
+    ? { ...spec.Labels, 'skep.offline-secrets': String(flags.isOn('offline-secrets')) }
+    : spec.Labels
   return {
     ...spec,
+    ...(labels === undefined ? {} : { Labels: labels }),
     Orchestration: {
       ...spec.Orchestration,
       ...set('task-history-limit', 'TaskHistoryRetentionLimit', readInt),

@@ -42,6 +42,7 @@ export interface ManagerHostOptions {
   readonly log: Log
   readonly send: (outgoing: Outgoing) => void
   readonly assign: (nodeId: NodeId, assignments: Assignments) => void
+  readonly endSession: (nodeId: NodeId) => void
   /** Another leader, none, or this one is ready to lead. */
   readonly onLeader: () => void
   /** This member has no place in the cluster any more. */
@@ -224,6 +225,9 @@ export class ManagerHost {
         return
       case 'assign':
         this.#options.assign(effect.nodeId, effect.assignments)
+        return
+      case 'endSession':
+        this.#options.endSession(effect.nodeId)
         return
       case 'applied':
         for (const watcher of this.#watchers) watcher(effect.applied)

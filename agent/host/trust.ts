@@ -1,6 +1,7 @@
 // Trust: whom this node takes for a member, and for what. It holds the newest table of members that
 // it has seen, from its own log or from a manager's word, and tells when that changes.
 
+import { hasCode } from '../../core/base/error.ts'
 import type { NodeId } from '../../core/base/id.ts'
 import { limits } from '../../core/base/limits.ts'
 import {
@@ -13,7 +14,12 @@ import type { Cluster } from '../../core/object/cluster.ts'
 import type { Succession } from '../../net/secure/certificate.ts'
 import { isEqual } from '../../net/secure/crypto.ts'
 import type { TrustPolicy } from '../../net/secure/handshake.ts'
-import { chainOf, decodeTable } from '../../net/secure/signed-table.ts'
+import {
+  applyTableChange,
+  chainOf,
+  decodeTable,
+  type TableChange,
+} from '../../net/secure/signed-table.ts'
 
 export interface Trust extends TrustPolicy {
   readonly table: () => MemberTable | undefined
@@ -31,6 +37,8 @@ export interface Trust extends TrustPolicy {
    * True if it was.
    */
   readonly take: (signed: Uint8Array, options?: { readonly isOwn?: boolean }) => boolean
+  /** Makes the newer table of the one it has; false if that cannot be, and the whole is needed. */
+  readonly takeChange: (change: TableChange) => boolean
   /** Calls the listener after each change; returns how to stop. */
   readonly watch: (listener: () => void) => () => void
 }
@@ -48,6 +56,11 @@ export function createTrust(
   const listeners = new Set<() => void>()
   let rows: ReadonlyMap<NodeId, MemberRow> = new Map()
   let current: { readonly table: MemberTable; readonly signed: Uint8Array } | undefined
+  const accept = (table: MemberTable, signed: Uint8Array): void => {
+    current = { table, signed }
+    rows = new Map(table.rows.map((row) => [row.id, row]))
+    for (const listener of listeners) listener()
+  }
   return {
     clusterKeys: () => keys,
     chain: () => chain,
@@ -70,10 +83,25 @@ export function createTrust(
       const isNewKey = !keys.some((key) => isEqual(key, clusterKey))
       if (isNewKey) keys = [clusterKey, ...keys].slice(0, limits.formerKeysMax + 1)
       if (isNewKey || found.chain.length > 0) chain = found.chain
-      current = { table, signed }
-      rows = new Map(table.rows.map((row) => [row.id, row]))
-      for (const listener of listeners) listener()
+      accept(table, signed)
       return true
+    },
+    takeChange: (change) => {
+      // A change leads from one table to the next of the same epoch; into another one leads the whole.
+      if (current === undefined || change.epoch !== current.table.epoch) return false
+      if (change.index <= current.table.index) return true
+      if (change.from > current.table.index) return false
+      try {
+        const { table, signed } = applyTableChange(current.table, change, {
+          clusterKeys: keys,
+          chain,
+        })
+        accept(table, signed)
+        return true
+      } catch (error) {
+        if (!hasCode(error, 'permission-denied')) throw error
+        return false
+      }
     },
     watch: (listener) => {
       listeners.add(listener)

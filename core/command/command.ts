@@ -79,6 +79,8 @@ export type Command =
       readonly address: string
       /** The cluster's key that its certificate is signed with. */
       readonly trustedKey?: Uint8Array
+      /** Why it can run nothing at present. */
+      readonly fault?: string
       /** Given by a node that is to be a manager and has made its key. */
       readonly manager?: { readonly key: Uint8Array; readonly address: string }
     }

@@ -124,17 +124,21 @@ function managerWarnings(draft: Draft): readonly string[] {
   return [...(count % 2 === 0 && count > 0 ? [even] : []), ...(count > 7 ? [many] : [])]
 }
 
-/** The node's session is open and says what it is: the node is ready. */
+/** The node's session is open and says what it is: the node is ready, or says why not. */
 export function describeNode(
   draft: Draft,
   command: Extract<Command, { type: 'node.describe' }>,
 ): CommandAnswer {
   const node = nodeOf(draft, command.id)
+  const { description, address, fault } = command
   draft.put<Node>({
     ...node,
-    description: command.description,
+    description,
     ...(command.trustedKey === undefined ? {} : { trustedKey: command.trustedKey }),
-    status: { state: 'ready', address: command.address },
+    status:
+      fault === undefined
+        ? { state: 'ready', address }
+        : { state: 'down', address, message: fault },
     ...managerPart(node, command.manager),
   })
   return { id: node.id, warnings: [] }
@@ -159,10 +163,10 @@ export function setNodeState(
   command: Extract<Command, { type: 'node.state' }>,
 ): CommandAnswer {
   const node = nodeOf(draft, command.id)
-  draft.put<Node>({
-    ...node,
-    status: { ...node.status, state: command.state, message: command.message },
-  })
+  const { downAtMs: _before, ...status } = node.status
+  const { state, message } = command
+  const since = state === 'down' ? { downAtMs: draft.nowMs } : {}
+  draft.put<Node>({ ...node, status: { ...status, state, message, ...since } })
   return { id: node.id, warnings: [] }
 }
 

@@ -5,6 +5,8 @@
 // task; the old one is told to end only when the new one runs, so that a node that comes back
 // with a working copy has not lost it for nothing.
 
+import { isLeased, replaceableAtMs } from '../object/lease.ts'
+import type { Node } from '../object/node.ts'
 import type { Service } from '../object/service.ts'
 import { isEnded, type Task } from '../object/task.ts'
 import { matchesNode, parseConstraints } from '../spec/constraint.ts'
@@ -35,7 +37,17 @@ function orphanLost(pass: ControlPass, service: Service): void {
     if (task.nodeId === undefined || isEnded(task.status.state)) continue
     if (task.status.state === 'pending') continue
     const node = pass.draft.get('node', task.nodeId)
-    if (node !== undefined && node.status.state !== 'down') continue
+    if (node !== undefined && !isLost(node)) continue
+    // Who left in good order has removed its containers first.
+    if (node?.status.state === 'down' && isLeased(task)) {
+      // A node that is heard of and cannot stop anything keeps it: nobody knows what it runs.
+      if (node.status.downAtMs === undefined) continue
+      const dueMs = replaceableAtMs(task, node.status.downAtMs)
+      if (pass.draft.nowMs < dueMs) {
+        pass.wake(dueMs)
+        continue
+      }
+    }
     const { runningSinceMs } = task.status
     pass.draft.put<Task>({
       ...task,
@@ -48,6 +60,10 @@ function orphanLost(pass: ControlPass, service: Service): void {
       },
     })
   }
+}
+
+function isLost({ status }: Node): boolean {
+  return status.state === 'down' || status.state === 'disconnected'
 }
 
 function isWelcome(pass: ControlPass, task: Task): boolean {

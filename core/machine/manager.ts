@@ -21,13 +21,15 @@ import type { Command, CommandAnswer } from '../command/command.ts'
 import { runCommand } from '../command/run.ts'
 import { runControllers } from '../control/pipeline.ts'
 import { assignmentChanges, completeAssignments } from '../dispatch/assignments.ts'
+import { changesOffline } from '../dispatch/files.ts'
 import { Liveness } from '../dispatch/liveness.ts'
 import { nextMemberStep } from '../dispatch/members.ts'
 import type { Assignments } from '../dispatch/protocol.ts'
 import { defaultClusterSpec } from '../object/defaults.ts'
+import { isLeased } from '../object/lease.ts'
 import type { NodeDescription } from '../object/node.ts'
 import type { ClusterObject } from '../object/object.ts'
-import type { TaskReport } from '../object/task.ts'
+import { isEnded, type TaskReport } from '../object/task.ts'
 import type {
   Entry,
   Fate,
@@ -79,6 +81,8 @@ export type ManagerEvent =
       readonly trustedKey?: Uint8Array
       /** When that was, by the node's own clock; absent for one that shares ours. */
       readonly sentAtMs?: number
+      /** Why it can run nothing at present. */
+      readonly fault?: string
       readonly manager?: { readonly key: Uint8Array; readonly address: string }
     }
   /** A heartbeat, or anything else, came over the node's session. */
@@ -120,6 +124,8 @@ export type ManagerEffect =
   /** The committed view now holds all that the read must see. */
   | { readonly type: 'readReady'; readonly requestId: number }
   | { readonly type: 'assign'; readonly nodeId: NodeId; readonly assignments: Assignments }
+  /** The node was called down, or unknown: it has to open a new session to be ready again. */
+  | { readonly type: 'endSession'; readonly nodeId: NodeId }
   | { readonly type: 'applied'; readonly applied: readonly Applied[] }
   /** Write these objects aside under this head, then say `snapshotSaved`. */
   | {
@@ -533,6 +539,7 @@ export class ManagerMachine {
     for (const service of this.#store.newest.all('service')) this.#wake(service.id, nowMs)
     // Tasks whose service is gone are still to be reaped.
     for (const task of this.#store.newest.all('task')) this.#wake(task.serviceId, nowMs)
+    this.#restartLeases(nowMs)
     for (const { requestId, command } of this.#queued.splice(0)) {
       this.#run(requestId, command, nowMs)
     }
@@ -563,6 +570,17 @@ export class ManagerMachine {
     this.#note('warn', 'cluster.recovered', { epoch: epoch.counter, manager: memberId })
   }
 
+  /** By this leader's clock: another's may be years off. */
+  #restartLeases(nowMs: number): void {
+    for (const { id, status } of this.#store.newest.all('node')) {
+      if (status.state !== 'down' || status.downAtMs === undefined) continue
+      const tasks = this.#store.newest.tasksOfNode(id)
+      if (!tasks.some((task) => isLeased(task) && !isEnded(task.status.state))) continue
+      const { message = '' } = status
+      this.#runOwn({ type: 'node.state', id, state: 'down', message }, nowMs)
+    }
+  }
+
   #apply(entries: readonly Entry[]): void {
     const all: Applied[] = []
     for (const entry of entries) {
@@ -572,6 +590,7 @@ export class ManagerMachine {
     }
     if (all.length > 0) {
       this.#effects.push({ type: 'applied', applied: all })
+      if (changesOffline(all)) return this.#assignAnew()
       const listening = (id: NodeId): boolean => this.#sessions.has(id)
       for (const [nodeId, assignments] of assignmentChanges(
         this.#store.committed,
@@ -580,6 +599,15 @@ export class ManagerMachine {
       )) {
         this.#effects.push({ type: 'assign', nodeId, assignments })
       }
+    }
+    this.#considerSnapshot()
+  }
+
+  /** Rarely: something has changed that differences do not tell. */
+  #assignAnew(): void {
+    for (const nodeId of this.#sessions) {
+      const assignments = completeAssignments(this.#store.committed, nodeId)
+      this.#effects.push({ type: 'assign', nodeId, assignments })
     }
     this.#considerSnapshot()
   }
@@ -632,19 +660,23 @@ export class ManagerMachine {
     })
     const reports = inOurTime(event, nowMs)
     if (reports.length > 0) this.#runOwn({ type: 'tasks.report', nodeId, reports }, nowMs)
-    const command = {
-      ...({ type: 'node.describe', id: nodeId, description, address } as const),
-      ...(trustedKey === undefined ? {} : { trustedKey }),
-      ...(manager === undefined ? {} : { manager }),
-    }
-    this.#runOwn(command, nowMs)
+    this.#runOwn(
+      {
+        ...{ type: 'node.describe', id: nodeId, description, address },
+        ...(event.fault === undefined ? {} : { fault: event.fault }),
+        ...(trustedKey === undefined ? {} : { trustedKey }),
+        ...(manager === undefined ? {} : { manager }),
+      },
+      nowMs,
+    )
   }
 
   /** Calls nodes down, or unknown, that were not heard of for too long. */
   #judge(nowMs: number): void {
     for (const { nodeId, state, silentMs } of this.#liveness.judge(nowMs)) {
       this.#note('warn', 'node.silent', { node: nodeId, state, silentMs })
-      if (state === 'down') this.#sessions.delete(nodeId)
+      this.#sessions.delete(nodeId)
+      this.#effects.push({ type: 'endSession', nodeId })
       const message = state === 'down' ? 'heartbeat failure' : 'heartbeat failure of many nodes'
       this.#runOwn({ type: 'node.state', id: nodeId, state, message }, nowMs)
     }
@@ -692,6 +724,23 @@ export class ManagerMachine {
     if (id === this.#raft.id) return true
     const follower = this.#raft.followers.find((each) => each.id === id)
     return follower !== undefined && follower.heardTicksAgo <= reachableTicks
+  }
+
+  /**
+   * True if this leader has heard of a quorum so lately that there can be no other leader yet: what
+   * it grants until then is granted by the cluster.
+   */
+  get isQuorate(): boolean {
+    if (!this.#isReady) return false
+    const { id, membership, followers, electionTicksMin } = this.#raft
+    const voters = membership.members.filter((member) => member.isVoter)
+    const heard = voters.filter((voter) => {
+      const follower = followers.find((each) => each.id === voter.id)
+      return (
+        voter.id === id || (follower !== undefined && follower.heardTicksAgo < electionTicksMin)
+      )
+    })
+    return heard.length > voters.length / 2
   }
 
   #note(level: Note['level'], event: string, fields: Note['fields']): void {

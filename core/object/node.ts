@@ -65,6 +65,8 @@ export interface NodeStatus {
   readonly message?: string
   /** Address without port, as the session saw it. */
   readonly address?: string
+  /** While it is down: since when it has been called so, by the clock of the leader. */
+  readonly downAtMs?: number
 }
 
 export interface ManagerStatus {

@@ -101,6 +101,15 @@ export class Agent {
     return this.#daemon?.kill()
   }
 
+  /** Stands still until `resume`. */
+  pause(): void {
+    this.#daemon?.pause()
+  }
+
+  resume(): void {
+    this.#daemon?.resume()
+  }
+
   /** Stops (or kills) and starts again with the same state. */
   async restart(how: 'stop' | 'kill' = 'stop'): Promise<void> {
     await (how === 'stop' ? this.stop() : this.kill())

@@ -173,7 +173,15 @@ export async function startMember(options: MemberOptions): Promise<Member> {
     ...(index === undefined ? {} : { snapshot: { index, objects } }),
   })
   host = new ManagerHost({
-    ...{ machine, storage, clock, send: transport.send, assign: () => {}, onLeader: () => {} },
+    ...{
+      machine,
+      storage,
+      clock,
+      send: transport.send,
+      assign: () => {},
+      endSession: () => {},
+      onLeader: () => {},
+    },
     onFate: () => {},
     log: (level, event, fields) => {
       if (event === 'raft.role') {

@@ -21,6 +21,7 @@ import {
   type WorkerEffect,
   type WorkerEvent,
   WorkerMachine,
+  type WorkerMemory,
 } from '../../../core/machine/worker.ts'
 import { defaultClusterSpec, defaultStopGraceNs } from '../../../core/object/defaults.ts'
 import type { PortConfig } from '../../../core/object/service.ts'
@@ -47,9 +48,12 @@ interface Worker {
   readonly machine: WorkerMachine
   readonly containers: Map<TaskId, Container>
   rows: readonly IngressRow[]
+  /** What it would find on its disk. */
+  memory: WorkerMemory
   startCount: number
   /** What the node runs goes on; nothing of it is heard, nothing reaches it. */
   isCut: boolean
+  cuts: number
   readonly incarnation: string
   /** Its clock is so far ahead of the managers'. */
   readonly aheadMs: number
@@ -138,8 +142,10 @@ export class SmallCluster {
       machine: new WorkerMachine(),
       containers: before?.containers ?? new Map(),
       rows: [],
+      memory: { tasks: [], files: [] },
       startCount: before?.startCount ?? 0,
       isCut: false,
+      cuts: 0,
       incarnation: `${++this.#incarnation}`,
       aheadMs: options.aheadMs ?? before?.aheadMs ?? 0,
       timerAtMs: undefined,
@@ -159,6 +165,7 @@ export class SmallCluster {
     this.#openSession(worker)
     this.#list(worker)
     this.#work(worker, { type: 'sessionOpened', nowMs: this.nowMs })
+    this.#work(worker, { type: 'leaseRenewed', nowMs: this.nowMs })
     if (hostname !== 'n1') this.#beat(worker)
   }
 
@@ -166,7 +173,22 @@ export class SmallCluster {
   cut(hostname: string): void {
     const worker = this.worker(hostname)
     worker.isCut = true
+    const cut = ++worker.cuts
     this.#work(worker, { type: 'sessionLost', nowMs: this.nowMs })
+    // Its last heartbeat may have been answered just now.
+    this.#at(this.nowMs + 3_000, () => {
+      if (worker.isCut && worker.cuts === cut) {
+        this.#work(worker, { type: 'leaseEnded', nowMs: this.nowMs })
+      }
+    })
+  }
+
+  /** It removes its containers and says good-bye. */
+  leave(hostname: string): void {
+    const worker = this.worker(hostname)
+    worker.isCut = true
+    worker.containers.clear()
+    this.#step({ type: 'sessionClosed', nowMs: this.nowMs, nodeId: worker.id, isLeaving: true })
   }
 
   /** It is back: the same agent opens a new session. */
@@ -175,6 +197,7 @@ export class SmallCluster {
     worker.isCut = false
     this.#openSession(worker)
     this.#work(worker, { type: 'sessionOpened', nowMs: this.nowMs })
+    this.#work(worker, { type: 'leaseRenewed', nowMs: this.nowMs })
     this.#runUntil(this.nowMs)
   }
 
@@ -314,6 +337,9 @@ export class SmallCluster {
         )
         return
       }
+      case 'store':
+        worker.memory = { tasks: effect.tasks, files: effect.files }
+        return
       case 'serve':
         worker.rows = effect.rows
         return
