@@ -7,14 +7,18 @@ import { dirname, join } from 'node:path'
 import { CodedError } from '../core/base/error.ts'
 import type { NodeId, TaskId } from '../core/base/id.ts'
 import type { Log } from '../core/base/note.ts'
+import type { Cluster } from '../core/object/cluster.ts'
 import type { Applied } from '../core/store/change.ts'
 import type { View } from '../core/store/view.ts'
+import { signSuccession } from '../net/secure/certificate.ts'
+import { makeSigningKeys } from '../net/secure/crypto.ts'
 import {
   clusterDigest,
   formatJoinToken,
   joinAddressesMax,
   makeJoinSecret,
 } from '../net/secure/join-token.ts'
+import { issuerOf, trustRootOf } from '../net/secure/trust-root.ts'
 import { formatHostPort, type HostPort, parseHostPort } from './base/addresses.ts'
 import type { Clock } from './base/clock.ts'
 import type { DaemonConfig } from './base/config.ts'
@@ -22,16 +26,17 @@ import { startTrimming } from './base/memory.ts'
 import { version } from './base/version.ts'
 import { createDockerExecutor } from './executor/docker-executor.ts'
 import type { LogOptions } from './executor/executor.ts'
-import { mergeLogs } from './host/log-merge.ts'
 import {
   type Backend,
   type InitRequest,
   type JoinCall,
   type LocalState,
+  type LogReader,
   type RecoverCall,
   type RecoveryPlan,
   swarmTexts,
   type TaskLogEntry,
+  type TrustRoot,
 } from './http/backend.ts'
 import { createApiServer } from './http/server.ts'
 import { joinCluster, makeNewcomer, type Newcomer } from './join.ts'
@@ -142,6 +147,10 @@ class LocalBackend implements Backend {
     return this.#member().read()
   }
 
+  stale(): ReturnType<Backend['stale']> {
+    return this.#member().stale()
+  }
+
   async submit(command: Parameters<Backend['submit']>[0]): ReturnType<Backend['submit']> {
     const node = this.#member()
     const answer = await node.submit(command)
@@ -233,7 +242,7 @@ class LocalBackend implements Backend {
   }
 
   async joinTokens(): Promise<{ readonly worker: string; readonly manager: string }> {
-    const cluster = (await this.read()).cluster()
+    const cluster = this.stale().view.cluster()
     if (cluster === undefined) throw new CodedError('not-in-swarm', swarmTexts.notPart)
     const digest = clusterDigest(cluster.key.publicKey)
     const addresses = this.#member()
@@ -254,13 +263,8 @@ class LocalBackend implements Backend {
     return () => this.#watchers.delete(listener)
   }
 
-  logs(
-    tasks: readonly TaskId[],
-    log: LogOptions,
-    signal: AbortSignal,
-  ): AsyncIterable<TaskLogEntry> {
-    const { executor, identity } = this.#member()
-    return mergeLogs(executor, { tasks, nodeId: identity.nodeId, log, signal })
+  logs(tasks: readonly TaskId[], log: LogOptions, reader: LogReader): AsyncIterable<TaskLogEntry> {
+    return this.#member().readLogs(tasks, { log, ...reader })
   }
 
   makeJoinSecret(): string {
@@ -269,6 +273,24 @@ class LocalBackend implements Backend {
 
   makeUnlockKey(): Uint8Array {
     return makeUnlockKey()
+  }
+
+  trustRoot(cluster: Cluster): TrustRoot {
+    return trustRootOf(cluster.key)
+  }
+
+  issuerKey(publicKey: Uint8Array): Uint8Array {
+    return issuerOf(publicKey).publicKey
+  }
+
+  makeClusterKey(
+    cluster: Cluster,
+    { isSigned }: { readonly isSigned: boolean },
+  ): ReturnType<Backend['makeClusterKey']> {
+    const key = makeSigningKeys()
+    if (!isSigned) return { key }
+    const { signature } = signSuccession(cluster.key.privateKey, key.publicKey)
+    return { key, signature }
   }
 
   nowMs(): number {

@@ -14,7 +14,7 @@ import type { Peers } from '../net/cluster/peers.ts'
 import { type CertificateRole, encodeCertificate } from '../net/secure/certificate.ts'
 import { keyBytes } from '../net/secure/crypto.ts'
 import { isSameSecret } from '../net/secure/join-token.ts'
-import { encodeTable } from '../net/secure/signed-table.ts'
+import { chainOf, encodeTable } from '../net/secure/signed-table.ts'
 import { readBytes, readFields, readText, readWord } from '../net/wire/check.ts'
 import { readEpoch } from '../net/wire/raft-messages.ts'
 import { readNodeId } from '../net/wire/session-messages.ts'
@@ -113,7 +113,7 @@ async function admit(
     role: guest.role,
     certificate: certify('worker', guest.key),
     managerCertificate: isManager ? certify('manager', ask.managerKey) : new Uint8Array(0),
-    table: encodeTable(table, cluster.key.privateKey),
+    table: encodeTable(table, cluster.key.privateKey, chainOf(cluster)),
     epoch: raft.epoch,
     warnings: answer.warnings,
   }

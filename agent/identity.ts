@@ -4,8 +4,8 @@
 import { CodedError } from '../core/base/error.ts'
 import { asId, type ClusterId, type NodeId } from '../core/base/id.ts'
 import type { Epoch } from '../core/raft/types.ts'
-import { certificateBytesMax, type Succession } from '../net/secure/certificate.ts'
-import { keyBytes, signatureBytes } from '../net/secure/crypto.ts'
+import { certificateBytesMax, readSuccession, type Succession } from '../net/secure/certificate.ts'
+import { keyBytes } from '../net/secure/crypto.ts'
 import { successionsMax } from '../net/secure/handshake.ts'
 import { readBytes, readFields, readList, readOptional, readText } from '../net/wire/check.ts'
 import { readEpoch } from '../net/wire/raft-messages.ts'
@@ -23,6 +23,8 @@ export interface NodeIdentity {
   readonly managerAddress: string
   /** The newest public key of the cluster that this node knows. */
   readonly clusterKey: Uint8Array
+  /** Those before it, which certificates may still be signed with; the newest first. */
+  readonly formerKeys: readonly Uint8Array[]
   /** How the cluster came to that key from those before it. */
   readonly successions: readonly Succession[]
   /** The cluster's word for this node's key as a worker; encoded. */
@@ -72,6 +74,10 @@ function readIdentity(value: unknown): NodeIdentity {
     listenAddress: text('listenAddress'),
     managerAddress: text('managerAddress'),
     clusterKey: readBytes(fields, 'clusterKey', keyBytes),
+    formerKeys:
+      readOptional(fields, 'formerKeys', () =>
+        readList(fields, 'formerKeys', { max: successionsMax, item: readKey }),
+      ) ?? [],
     successions: readList(fields, 'successions', { max: successionsMax, item: readSuccession }),
     certificate: readBytes(fields, 'certificate', { max: certificateBytesMax }),
     ...(epoch === undefined ? {} : { epoch }),
@@ -87,19 +93,15 @@ function readIdentity(value: unknown): NodeIdentity {
   }
 }
 
+function readKey(value: unknown): Uint8Array {
+  return readBytes({ value }, 'value', keyBytes)
+}
+
 function readAddresses(value: unknown): Addresses {
   const fields = readFields(value, 'configured')
   return {
     listen: readText(fields, 'listen', textMax),
     advertise: readText(fields, 'advertise', textMax),
-  }
-}
-
-function readSuccession(value: unknown): Succession {
-  const fields = readFields(value, 'succession')
-  return {
-    nextKey: readBytes(fields, 'nextKey', keyBytes),
-    signature: readBytes(fields, 'signature', signatureBytes),
   }
 }
 

@@ -104,6 +104,7 @@ export async function joinCluster(
       epoch: grant.epoch,
       configured: addressesOf(options),
       clusterKey: reply.clusterKey,
+      formerKeys: [],
       successions: reply.successions,
       certificate: grant.certificate,
       ...(isManager

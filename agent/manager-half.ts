@@ -19,7 +19,8 @@ import type { Epoch, Fate, Raft, Restored } from '../core/raft/types.ts'
 import type { Applied } from '../core/store/change.ts'
 import type { PeerHandlers } from '../net/cluster/connection.ts'
 import type { Peers } from '../net/cluster/peers.ts'
-import { encodeCertificate } from '../net/secure/certificate.ts'
+import { type CertificateRole, encodeCertificate } from '../net/secure/certificate.ts'
+import { isEqual } from '../net/secure/crypto.ts'
 import type { SessionOpen } from '../net/wire/session-messages.ts'
 import { bootId } from './base/boot-id.ts'
 import type { Clock } from './base/clock.ts'
@@ -136,7 +137,10 @@ export async function openManager(options: ManagerHalfOptions): Promise<ManagerH
       send: (outgoing) => transport.send(outgoing),
       assign: (nodeId, assignments) => router.assign(nodeId, assignments),
       endSession: (nodeId) => router.endSession(nodeId),
-      onLeader: () => router.leaderChanged(),
+      onLeader: () => {
+        line.leaderChanged()
+        router.leaderChanged()
+      },
       onFate: options.onFate,
     })
     host.watch(options.onApplied)
@@ -145,7 +149,7 @@ export async function openManager(options: ManagerHalfOptions): Promise<ManagerH
     host.watch((applied) => {
       if (changesHeartbeat(applied)) router.leaderChanged()
     })
-    const line = createLeaderLine({
+    const line: LeaderLine = createLeaderLine({
       ...{ host, leader, clock, peers: options.peers },
       reachable: () => {
         const { members } = machine.raft.membership
@@ -217,6 +221,18 @@ function openRouter(
     if (cluster !== undefined) return cluster
     throw new CodedError('unavailable', 'this manager has not read the cluster state yet')
   }
+  /** A new certificate for a node whose present one is signed with an old key. */
+  const renewed = (
+    id: NodeId,
+    trustedKey: Uint8Array | undefined,
+  ): { readonly certificate?: Uint8Array } => {
+    const key = trust.member(id)?.keys.worker
+    if (trustedKey === undefined || key === undefined) return {}
+    const cluster = clusterOf()
+    if (isEqual(cluster.key.publicKey, trustedKey)) return {}
+    const nowMs = clock.nowMs()
+    return { certificate: certify(cluster, machine, { id, role: 'worker', key, nowMs }) }
+  }
   return createSessionRouter({
     ...{ ownId: nodeId, peers, leader, log },
     isKnown: (id) => machine.view.get('node', id) !== undefined,
@@ -232,9 +248,10 @@ function openRouter(
         ? {}
         : {
             managerCertificate: certify(clusterOf(), machine, {
-              ...{ id, key: open.manager.key, nowMs: clock.nowMs() },
+              ...{ id, role: 'manager', key: open.manager.key, nowMs: clock.nowMs() },
             }),
           }),
+      ...renewed(id, open.trustedKey),
     }),
     awaitMember: async (id) => {
       const deadlineMs = clock.steadyMs() + memberMsMax
@@ -279,18 +296,23 @@ function checkEpoch(
   throw new CodedError('permission-denied', text, { detail: { isExpelled: true } })
 }
 
-/** A certificate for a node's key as a manager. It only introduces; the log says what it may. */
+/** A certificate for a node's key. It only introduces; the log says what it may. */
 export function certify(
   cluster: Cluster,
   machine: ManagerMachine,
-  node: { readonly id: NodeId; readonly key: Uint8Array; readonly nowMs: number },
+  node: {
+    readonly id: NodeId
+    readonly role: CertificateRole
+    readonly key: Uint8Array
+    readonly nowMs: number
+  },
 ): Uint8Array {
   const { generation = 1 } = machine.view.get('node', node.id) ?? {}
   return encodeCertificate(
     {
       clusterId: cluster.id,
       nodeId: node.id,
-      role: 'manager',
+      role: node.role,
       key: node.key,
       generation,
       tableIndex: machine.appliedIndex,

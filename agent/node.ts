@@ -23,6 +23,7 @@ import {
   type NodeDescription,
   nodeOfMember,
 } from '../core/object/node.ts'
+import { stateRank } from '../core/object/task.ts'
 import { bootstrapState, joinState } from '../core/raft/birth.ts'
 import type { Fate, Restored } from '../core/raft/types.ts'
 import type { Applied } from '../core/store/change.ts'
@@ -30,8 +31,12 @@ import type { View } from '../core/store/view.ts'
 import { createIngress, type Ingress } from '../net/balance/ingress.ts'
 import type { MessageRow, RequestRow, StreamRow } from '../net/cluster/connection.ts'
 import { createPeers, type Peers } from '../net/cluster/peers.ts'
-import { encodeCertificate } from '../net/secure/certificate.ts'
-import { type KeyPair, makeSigningKeys } from '../net/secure/crypto.ts'
+import {
+  type CertificateRole,
+  decodeCertificate,
+  encodeCertificate,
+} from '../net/secure/certificate.ts'
+import { isEqual, type KeyPair, makeSigningKeys } from '../net/secure/crypto.ts'
 import type { Identity } from '../net/secure/handshake.ts'
 import { makeJoinSecret } from '../net/secure/join-token.ts'
 import { tableChange } from '../net/secure/signed-table.ts'
@@ -43,6 +48,8 @@ import type { TaskFiles } from './executor/docker-container.ts'
 import type { Executor } from './executor/executor.ts'
 import { admitter, guestHandlers } from './guests.ts'
 import { createLeaseKeeper, type LeaseKeeper } from './host/lease-keeper.ts'
+import type { TaskLog } from './host/log-merge.ts'
+import { createNodeLogs, type LogRequest, type NodeLogs } from './host/node-logs.ts'
 import { createSessionClient, type SessionClient } from './host/session-client.ts'
 import { createTaskFiles, type HostedTaskFiles } from './host/task-files.ts'
 import { createTrust, type Trust } from './host/trust.ts'
@@ -56,7 +63,7 @@ import {
   saveIdentity,
 } from './identity.ts'
 import { KeyRing } from './key-ring.ts'
-import { type ManagerHalf, openManager, type Recovery } from './manager-half.ts'
+import { certify, type ManagerHalf, openManager, type Recovery } from './manager-half.ts'
 import { realDisk } from './storage/disk.ts'
 import { loadNodeKey, makeUnlockKey } from './storage/keystore.ts'
 import { loadMembers, removeMembers, saveMembers } from './storage/members.ts'
@@ -94,6 +101,8 @@ export interface NodeParts {
 }
 
 const roleMsMax = 10_000
+/** Until a manager is asked again for a certificate of the cluster's new key. */
+const certificateRetryMs = 1_000
 /** Many join at once: those who are members already hear of them together. */
 const tellDelayMs = 100
 /** An engine that is upgraded is back before that. */
@@ -126,7 +135,7 @@ export async function foundCluster(options: NodeOptions, request: FoundRequest):
       ...{ nodeId, clusterId, address, listenAddress, managerAddress, epoch },
       configured: addressesOf(options),
       clusterKey: clusterKey.publicKey,
-      successions: [],
+      ...{ formerKeys: [], successions: [] },
       certificate: certify('worker', nodeKey.publicKey),
       manager: { certificate: certify('manager', ring.managerKey.publicKey), memberId: nodeId },
     }
@@ -167,7 +176,15 @@ export async function resumeNode(options: NodeOptions): Promise<Node | undefined
   const ring = identity.manager === undefined ? undefined : await KeyRing.load(place)
   const node = new Node(options, { identity, nodeKey, ...(ring === undefined ? {} : { ring }) })
   const members = await loadMembers(folder)
-  if (members !== undefined) node.trust.take(members)
+  if (members !== undefined) {
+    try {
+      node.trust.take(members, { isOwn: true })
+    } catch (error) {
+      // A manager's log has it all, and a worker hears it again.
+      if (!(error instanceof CodedError)) throw error
+      options.log('warn', 'members.unreadable', { reason: error.message })
+    }
+  }
   await node.open()
   return node
 }
@@ -221,6 +238,7 @@ export class Node {
   readonly #worker: WorkerHost
   readonly #store: WorkerStore
   readonly #client: SessionClient
+  readonly #logs: NodeLogs
   readonly #lease: LeaseKeeper
   readonly #incarnation: string
   readonly #closing = new AbortController()
@@ -262,7 +280,8 @@ export class Node {
     this.#ring = parts.ring
     const { nodeId } = parts.identity
     this.#incarnation = Buffer.from(clock.randomBytes(16)).toString('hex')
-    this.trust = createTrust(() => [this.#identity.clusterKey])
+    const { clusterKey, formerKeys, successions } = parts.identity
+    this.trust = createTrust([clusterKey, ...formerKeys], successions)
     this.trust.watch(() => this.#followTable())
     this.peers = createPeers({
       identity: () => this.#certified(),
@@ -339,7 +358,16 @@ export class Node {
       clock,
       log,
     })
+    this.#logs = createNodeLogs({
+      ownId: nodeId,
+      peers: this.peers,
+      executor: this.executor,
+      managers: () => this.trust.managers().map(({ id }) => id),
+      clock,
+      log,
+    })
     Object.assign(this.#rows.messages, this.#client.handlers.messages)
+    Object.assign(this.#rows.requests, this.#logs.nodeHandlers.requests)
   }
 
   get identity(): NodeIdentity {
@@ -395,6 +423,20 @@ export class Node {
   /** What is committed as of this call. Throws the same. */
   read(): Promise<View> {
     return this.#open().line.read()
+  }
+
+  /** What this manager knows without a leader. Throws locked, not-a-manager. */
+  stale(): { readonly view: View; readonly ageMs: number } {
+    return this.#open().line.stale()
+  }
+
+  /** The logs of tasks of the whole cluster. Throws locked, not-a-manager. */
+  readLogs(
+    tasks: readonly TaskId[],
+    request: Pick<LogRequest, 'log' | 'signal' | 'onMissed'>,
+  ): AsyncIterable<TaskLog> {
+    const { machine } = this.#open()
+    return this.#logs.read({ ...request, ...logTargets(tasks, () => machine.view) })
   }
 
   managerStatus(id: NodeId): ManagerStatus | undefined {
@@ -598,6 +640,7 @@ export class Node {
       address,
       reports: this.#worker.reports(),
       tableIndex: this.#tableIndex(),
+      trustedKey: this.#trustedKey(),
       ...(this.#fault === undefined ? {} : { fault: this.#fault }),
       ...(epoch === undefined ? {} : { epoch }),
       ...(ring === undefined || ring.isLocked
@@ -625,7 +668,8 @@ export class Node {
       this.#change(() => this.#setIdentity({ ...this.#identity, epoch }))
     }
     if (welcome.table.length > 0) this.trust.take(welcome.table)
-    const { managerCertificate } = welcome
+    const { managerCertificate, certificate } = welcome
+    this.#change(() => this.#takeCertificate(certificate))
     if (this.#isDoubted && this.#isStillManager()) {
       this.#isDoubted = false
       this.#reconnect()
@@ -655,6 +699,7 @@ export class Node {
     }
     this.peers.recheck()
     if (this.#isLeaving) return
+    this.#change(() => this.#followKey())
     const row = this.trust.member(nodeId)
     // Demoted, and perhaps promoted again while it was away: as another member.
     const isOver = this.#identity.manager !== undefined && !this.#isStillManager()
@@ -675,6 +720,63 @@ export class Node {
     if (table === undefined || signed === undefined || told === undefined) return
     const change = tableChange(told, { table, signed })
     if (change.index > change.from) this.#half?.router.tellAttached('session.table', change)
+  }
+
+  /** The cluster's key that our certificate is signed with. */
+  #trustedKey(): Uint8Array {
+    const { certificate, clusterKey } = this.#identity
+    const signer = this.trust.clusterKeys().find((key) => isSignedBy(certificate, key))
+    return signer ?? clusterKey
+  }
+
+  /** The cluster has another key: it is written down, and a session asks for a new certificate. */
+  async #followKey(): Promise<void> {
+    const [clusterKey, ...formerKeys] = this.trust.clusterKeys()
+    if (clusterKey === undefined) return
+    const own = this.#ownCertificates(clusterKey)
+    const isKnown = isEqual(clusterKey, this.#identity.clusterKey)
+    const { certificate, manager } = this.#identity
+    const held = own === undefined ? [] : [certificate, manager?.certificate ?? certificate]
+    if (isKnown && held.every((each) => isSignedBy(each, clusterKey))) return
+    const successions = this.trust.chain()
+    await this.#setIdentity({ ...this.#identity, ...own, clusterKey, formerKeys, successions })
+    this.#options.log('info', 'cluster.key-followed', { own: own !== undefined })
+    this.#client.renew()
+  }
+
+  /** A manager signs for itself. */
+  #ownCertificates(
+    clusterKey: Uint8Array,
+  ): Pick<NodeIdentity, 'certificate' | 'manager'> | undefined {
+    const [machine, ring, { nodeId: id, manager }] = [
+      this.#half?.machine,
+      this.#ring,
+      this.#identity,
+    ]
+    const cluster = machine?.view.cluster()
+    if (machine === undefined || ring === undefined || manager === undefined) return undefined
+    if (cluster === undefined || !isEqual(cluster.key.publicKey, clusterKey)) return undefined
+    const nowMs = this.#options.clock.nowMs()
+    const sign = (role: CertificateRole, key: Uint8Array): Uint8Array =>
+      certify(cluster, machine, { id, role, key, nowMs })
+    return {
+      certificate: sign('worker', this.#nodeKey.publicKey),
+      manager: { ...manager, certificate: sign('manager', ring.managerKey.publicKey) },
+    }
+  }
+
+  /** What a session has brought; a manager that has not heard of the new key yet brings nothing. */
+  async #takeCertificate(certificate: Uint8Array | undefined): Promise<void> {
+    const { clusterKey } = this.#identity
+    if (this.#half !== undefined || isEqual(this.#trustedKey(), clusterKey)) return
+    if (certificate !== undefined && isSignedBy(certificate, clusterKey)) {
+      await this.#setIdentity({ ...this.#identity, certificate })
+      this.#client.renew()
+      return
+    }
+    this.#options.clock.after(certificateRetryMs, () => {
+      if (!this.#closing.signal.aborted) this.#client.renew()
+    })
   }
 
   /** A manager does not know us as what we said we are. */
@@ -806,6 +908,9 @@ export class Node {
     for (const kind of Object.keys(half.handlers.messages)) delete this.#rows.messages[kind]
     for (const kind of Object.keys(half.handlers.requests)) delete this.#rows.requests[kind]
     for (const kind of Object.keys(half.handlers.streams)) delete this.#rows.streams[kind]
+    const logs = this.#logs.managerHandlers
+    for (const kind of Object.keys(logs.requests)) delete this.#rows.requests[kind]
+    for (const kind of Object.keys(logs.streams)) delete this.#rows.streams[kind]
   }
 
   async #openManager(
@@ -838,6 +943,8 @@ export class Node {
     Object.assign(this.#rows.messages, half.handlers.messages)
     Object.assign(this.#rows.requests, half.handlers.requests)
     Object.assign(this.#rows.streams, half.handlers.streams)
+    Object.assign(this.#rows.requests, this.#logs.managerHandlers.requests)
+    Object.assign(this.#rows.streams, this.#logs.managerHandlers.streams)
     half.host.start()
     this.#publish()
     void this.#catchUp(half)
@@ -904,6 +1011,38 @@ export class Node {
         await clock.sleep(waitMs, signal).catch(() => undefined)
       }
     }
+  }
+}
+
+/** Where the logs of tasks are, and which of them are worth waiting for. */
+function logTargets(
+  ids: readonly TaskId[],
+  view: () => View,
+): Pick<LogRequest, 'tasks' | 'isAsked' | 'isAlive'> {
+  const isKept = (id: TaskId): boolean => {
+    const task = view().get('task', id)
+    return task !== undefined && stateRank(task.desiredState) <= stateRank('running')
+  }
+  return {
+    // Where a node was removed, nobody is left to be missed.
+    tasks: ids.flatMap((id) => {
+      const nodeId = view().get('task', id)?.nodeId
+      const isKnown = nodeId !== undefined && view().get('node', nodeId) !== undefined
+      return isKnown ? [{ id, nodeId }] : []
+    }),
+    isAsked: (nodeId, tasks) =>
+      view().get('node', nodeId)?.status.state !== 'down' || tasks.some(isKept),
+    isAlive: (tasks) => tasks.some(isKept),
+  }
+}
+
+function isSignedBy(certificate: Uint8Array, key: Uint8Array): boolean {
+  try {
+    decodeCertificate(certificate, [key])
+    return true
+  } catch (error) {
+    if (error instanceof CodedError) return false
+    throw error
   }
 }
 

@@ -437,6 +437,11 @@ const caCommand: Command = {
       help: 'Path to the PEM-formatted root CA key to use for the new cluster',
     },
     {
+      name: 'compromised',
+      kind: 'bool',
+      help: 'The present key is in wrong hands: workers must join again, and are listed',
+    },
+    {
       name: 'detach',
       short: 'd',
       kind: 'bool',

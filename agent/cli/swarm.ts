@@ -37,6 +37,8 @@ export async function updateCluster(
   change: {
     readonly spec: ClusterSpecJson
     readonly rotate?: 'WorkerToken' | 'ManagerToken' | 'ManagerUnlockKey'
+    /** The cluster's key is in wrong hands: nodes do not follow to the next one. */
+    readonly isCompromised?: boolean
   },
 ): Promise<void> {
   const kinds = ['ManagerToken', 'ManagerUnlockKey', 'WorkerToken'] as const
@@ -44,6 +46,7 @@ export async function updateCluster(
   await api.post('/swarm/update', {
     query: {
       ...Object.fromEntries(rotations),
+      ...(change.isCompromised === true ? { compromised: '1' } : {}),
       version: String(cluster.Version?.Index ?? 0),
     },
     body: change.spec,

@@ -126,11 +126,13 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
     const { session, incarnation: start } = open
     const earlier = earlierStarts(routes.get(nodeId), nodeId, start)
     routes.set(nodeId, { via, session, incarnation: start, earlier, seq: 0 })
-    const { incarnation, description, address, reports, sentAtMs, fault, manager } = open
+    const { incarnation, description, address, reports, sentAtMs, fault, manager, trustedKey } =
+      open
     dispatch({
       ...{ type: 'sessionOpened', nowMs: nowMs(), nodeId, incarnation, isLocal },
       ...{ description, address, reports, sentAtMs },
       ...(fault === undefined ? {} : { fault }),
+      ...(trustedKey === undefined ? {} : { trustedKey }),
       ...(manager === undefined ? {} : { manager }),
     })
     return { heartbeatMs: options.heartbeatMs(), isQuorate: isQuorate() }

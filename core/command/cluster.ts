@@ -1,6 +1,7 @@
 // Commands on the cluster itself: its birth, its settings, its join tokens.
 
 import { CodedError } from '../base/error.ts'
+import { limits } from '../base/limits.ts'
 import type { Cluster } from '../object/cluster.ts'
 import type { Node } from '../object/node.ts'
 import { validateCluster } from '../spec/validate.ts'
@@ -55,11 +56,23 @@ export function updateCluster(
   const unlockKey = unlockKeyOf(cluster, command)
   draft.put<Cluster>({
     ...rest,
+    ...rotatedKey(cluster, command.nextKey),
     ...(unlockKey === undefined ? {} : { unlockKey }),
     spec: command.spec,
     joinSecrets: { ...cluster.joinSecrets, ...command.rotate },
   })
   return { id: cluster.id, warnings: [] }
+}
+
+/** The next key, and the present one among those before it. The version says that it is present. */
+function rotatedKey(
+  { key, formerKeys = [] }: Cluster,
+  next: Extract<Command, { type: 'cluster.update' }>['nextKey'],
+): Pick<Cluster, 'key' | 'formerKeys'> | undefined {
+  if (next === undefined) return undefined
+  if (next.signature === undefined) return { key: next.key, formerKeys: [] }
+  const present = { publicKey: key.publicKey, signature: next.signature }
+  return { key: next.key, formerKeys: [...formerKeys, present].slice(-limits.formerKeysMax) }
 }
 
 /** One manager goes on alone: the others are workers from here on, until they join anew. */

@@ -40,6 +40,11 @@ export type Command =
       /** A fresh unlock key: taken when locking is turned on, or when it is to be rotated. */
       readonly freshUnlockKey: Uint8Array
       readonly isUnlockKeyRotated: boolean
+      /**
+       * The key that follows the present one, and that one's signature over it. Without it nobody
+       * but managers follows: the present key is in wrong hands.
+       */
+      readonly nextKey?: { readonly key: ClusterKey; readonly signature?: Uint8Array }
     }
   /** A manager goes on alone, in a new epoch; only its machine asks. */
   | {
@@ -72,6 +77,8 @@ export type Command =
       readonly id: NodeId
       readonly description: NodeDescription
       readonly address: string
+      /** The cluster's key that its certificate is signed with. */
+      readonly trustedKey?: Uint8Array
       /** Why it can run nothing at present. */
       readonly fault?: string
       /** Given by a node that is to be a manager and has made its key. */

@@ -134,6 +134,7 @@ export function describeNode(
   draft.put<Node>({
     ...node,
     description,
+    ...(command.trustedKey === undefined ? {} : { trustedKey: command.trustedKey }),
     status:
       fault === undefined
         ? { state: 'ready', address }

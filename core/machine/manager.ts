@@ -77,6 +77,8 @@ export type ManagerEvent =
       readonly address: string
       /** What its tasks are now: it may have a task that was given up for lost. */
       readonly reports: readonly TaskReport[]
+      /** The cluster's key that its certificate is signed with. */
+      readonly trustedKey?: Uint8Array
       /** Why it can run nothing at present. */
       readonly fault?: string
       /** When that was, by the node's own clock; absent for one that shares ours. */
@@ -646,6 +648,7 @@ export class ManagerMachine {
 
   #openSession(event: Extract<ManagerEvent, { type: 'sessionOpened' }>): void {
     const { nodeId, incarnation, isLocal, description, address, manager, nowMs } = event
+    const { trustedKey } = event
     if (!this.#isReady || this.#store.newest.get('node', nodeId) === undefined) return
     this.#sessions.add(nodeId)
     if (isLocal) this.#liveness.forget(nodeId)
@@ -661,6 +664,7 @@ export class ManagerMachine {
       {
         ...{ type: 'node.describe', id: nodeId, description, address },
         ...(event.fault === undefined ? {} : { fault: event.fault }),
+        ...(trustedKey === undefined ? {} : { trustedKey }),
         ...(manager === undefined ? {} : { manager }),
       },
       nowMs,

@@ -91,6 +91,8 @@ export interface Node extends Meta<NodeId> {
   readonly generation: number
   readonly description?: NodeDescription
   readonly status: NodeStatus
+  /** The cluster's public key that its certificate is signed with, as its session has said. */
+  readonly trustedKey?: Uint8Array
   /** host:port where this manager is reached; absent on workers. */
   readonly managerAddress?: string
   /** Its id in Raft. A node that is demoted and promoted again comes back as another member. */

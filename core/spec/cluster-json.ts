@@ -183,13 +183,19 @@ export function formatClusterSpec(spec: ClusterSpec): unknown {
   return specJson.format(spec)
 }
 
+/** What clients see of the cluster's key, and whether nodes still follow to it. */
+export interface ClusterTrust {
+  readonly tls: TlsInfo
+  readonly isRotating: boolean
+}
+
 /** ClusterInfo: the cluster in GET /info. */
-export function formatClusterInfo(cluster: Cluster, tls?: TlsInfo): unknown {
+export function formatClusterInfo(cluster: Cluster, trust?: ClusterTrust): unknown {
   return {
     ...formatMeta(cluster),
     Spec: formatClusterSpec(cluster.spec),
-    TLSInfo: tls === undefined ? {} : formatTls(tls),
-    RootRotationInProgress: false,
+    TLSInfo: trust === undefined ? {} : formatTls(trust.tls),
+    RootRotationInProgress: trust?.isRotating ?? false,
     DefaultAddrPool: cluster.defaultAddressPool.length === 0 ? null : cluster.defaultAddressPool,
     SubnetSize: cluster.subnetSize,
     DataPathPort: cluster.dataPathPort,
@@ -200,10 +206,10 @@ export function formatClusterInfo(cluster: Cluster, tls?: TlsInfo): unknown {
 export function formatSwarm(
   cluster: Cluster,
   tokens: { readonly worker: string; readonly manager: string },
-  tls?: TlsInfo,
+  trust?: ClusterTrust,
 ): unknown {
   return {
-    ...(formatClusterInfo(cluster, tls) as Record<string, unknown>),
+    ...(formatClusterInfo(cluster, trust) as Record<string, unknown>),
     JoinTokens: { Worker: tokens.worker, Manager: tokens.manager },
   }
 }

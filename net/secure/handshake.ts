@@ -14,6 +14,7 @@
 
 import { CodedError, type ErrorCode, errorCodes } from '../../core/base/error.ts'
 import type { ClusterId, NodeId } from '../../core/base/id.ts'
+import { limits as coreLimits } from '../../core/base/limits.ts'
 import { encodeText } from '../../core/base/text.ts'
 import {
   type Fields,
@@ -31,9 +32,10 @@ import {
   certificateBytesMax,
   decodeCertificate,
   followSuccessions,
+  readSuccession,
   type Succession,
 } from './certificate.ts'
-import { isEqual, type KeyPair, keyBytes, signatureBytes } from './crypto.ts'
+import { isEqual, type KeyPair, keyBytes } from './crypto.ts'
 import { checkFingerprint, type JoinToken } from './join-token.ts'
 import { createNoise, type Noise, type NoiseResult } from './noise.ts'
 
@@ -113,7 +115,7 @@ export const handshakeBytesMax: readonly [number, number, number] = [96, 4096, 4
 /** Longest verdict. */
 export const verdictBytesMax = 2048
 /** Changes of the cluster key that are told: each was a deed of an administrator. */
-export const successionsMax = 16
+export const successionsMax = coreLimits.formerKeysMax
 
 const limits = { bytesMax: 4096, depthMax: 4, itemsMax: 256 }
 const prologue = encodeText('skep channel 1')
@@ -213,14 +215,7 @@ function introductionFrom(fields: Fields): Introduction {
   return {
     certificate: readBytes(fields, 'certificate', { max: certificateBytesMax }),
     clusterKey: readBytes(fields, 'clusterKey', keyBytes),
-    successions: readList(fields, 'successions', {
-      max: successionsMax,
-      item: (value) => {
-        const link = readFields(value, 'succession')
-        const nextKey = readBytes(link, 'nextKey', keyBytes)
-        return { nextKey, signature: readBytes(link, 'signature', signatureBytes) }
-      },
-    }),
+    successions: readList(fields, 'successions', { max: successionsMax, item: readSuccession }),
     incarnation: readText(fields, 'incarnation', 64),
   }
 }

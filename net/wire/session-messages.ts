@@ -41,6 +41,8 @@ export interface SessionOpen {
   /** Without port. */
   readonly address: string
   readonly reports: readonly TaskReport[]
+  /** The cluster's key that its certificate is signed with: an old one brings a new certificate. */
+  readonly trustedKey?: Uint8Array
   /** Index of the table of members that it has. */
   readonly tableIndex: number
   /** Why it can run nothing at present; absent on a node that is well. */
@@ -72,6 +74,8 @@ export interface SessionWelcome {
   readonly epoch: Epoch
   /** The cluster's word for the manager's key that was named. */
   readonly managerCertificate?: Uint8Array
+  /** The same for its key as a worker, if the one that it has is signed with an old key. */
+  readonly certificate?: Uint8Array
 }
 
 /** What a heartbeat is answered with. */
@@ -100,6 +104,7 @@ export const beatsMax = 20_000
 export function readSessionOpen(value: unknown): SessionOpen {
   const fields = readFields(value, 'session.open')
   const manager = readOptional(fields, 'manager', () => readManager(fields['manager']))
+  const trustedKey = readOptional(fields, 'trustedKey', () => readBytes(fields, 'trustedKey', 32))
   const fault = readOptional(fields, 'fault', () => readText(fields, 'fault', longTextMax))
   const epoch = readOptional(fields, 'epoch', () => readEpoch(fields['epoch']))
   return {
@@ -108,6 +113,7 @@ export function readSessionOpen(value: unknown): SessionOpen {
     description: readDescription(fields['description']),
     address: readText(fields, 'address', textMax),
     reports: readReports(fields),
+    ...(trustedKey === undefined ? {} : { trustedKey }),
     tableIndex: readCount(fields, 'tableIndex'),
     ...(fault === undefined ? {} : { fault }),
     sentAtMs: readNumber(fields, 'sentAtMs'),
@@ -136,12 +142,16 @@ export function readWelcome(value: unknown): SessionWelcome {
   const managerCertificate = readOptional(fields, 'managerCertificate', () =>
     readBytes(fields, 'managerCertificate', { max: longTextMax }),
   )
+  const certificate = readOptional(fields, 'certificate', () =>
+    readBytes(fields, 'certificate', { max: longTextMax }),
+  )
   return {
     heartbeatMs: readCount(fields, 'heartbeatMs', { min: 1, max: 3_600_000 }),
     isQuorate: readFlag(fields, 'isQuorate'),
     table: readBytes(fields, 'table', { max: 8 * 1024 * 1024 }),
     epoch: readEpoch(fields['epoch']),
     ...(managerCertificate === undefined ? {} : { managerCertificate }),
+    ...(certificate === undefined ? {} : { certificate }),
   }
 }
 

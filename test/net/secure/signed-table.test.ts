@@ -32,9 +32,15 @@ const table: MemberTable = {
 const signed = encodeTable(table, cluster.privateKey)
 
 t.test('what was signed comes back', async (t) => {
-  t.same(decodeTable(signed, [makeSigningKeys().publicKey, cluster.publicKey]), table)
+  t.same(decodeTable(signed, [cluster.publicKey]).table, table)
+  const known = [makeSigningKeys().publicKey, cluster.publicKey]
+  t.same(decodeTable(signed, known, { isOld: true }).table, table)
+  t.throws(() => decodeTable(signed, known), { code: 'permission-denied' })
   const recovered = { ...table, epoch: 2 }
-  t.same(decodeTable(encodeTable(recovered, cluster.privateKey), [cluster.publicKey]), recovered)
+  t.same(
+    decodeTable(encodeTable(recovered, cluster.privateKey), [cluster.publicKey]).table,
+    recovered,
+  )
 })
 
 t.test('any other byte is refused', async (t) => {
@@ -84,7 +90,7 @@ t.test('a change makes the newer table of the older, byte for byte', async (t) =
   const bytes = encodeTable(newer, cluster.privateKey)
   const change = tableChange(table, { table: newer, signed: bytes })
   t.same([change.put.length, change.removed], [2, [first.id]])
-  const keys = [cluster.publicKey]
+  const keys = { clusterKeys: [cluster.publicKey], chain: [] }
   const made = applyTableChange(table, readTableChange(decode(encode(change))), keys)
   t.same(made.signed, bytes)
   t.throws(
