@@ -7,14 +7,18 @@ import { dirname, join } from 'node:path'
 import { CodedError } from '../core/base/error.ts'
 import type { NodeId, TaskId } from '../core/base/id.ts'
 import type { Log } from '../core/base/note.ts'
+import type { Cluster } from '../core/object/cluster.ts'
 import type { Applied } from '../core/store/change.ts'
 import type { View } from '../core/store/view.ts'
+import { signSuccession } from '../net/secure/certificate.ts'
+import { makeSigningKeys } from '../net/secure/crypto.ts'
 import {
   clusterDigest,
   formatJoinToken,
   joinAddressesMax,
   makeJoinSecret,
 } from '../net/secure/join-token.ts'
+import { issuerOf, trustRootOf } from '../net/secure/trust-root.ts'
 import { formatHostPort, type HostPort, parseHostPort } from './base/addresses.ts'
 import type { Clock } from './base/clock.ts'
 import type { DaemonConfig } from './base/config.ts'
@@ -22,17 +26,20 @@ import { startTrimming } from './base/memory.ts'
 import { version } from './base/version.ts'
 import { createDockerExecutor } from './executor/docker-executor.ts'
 import type { LogOptions } from './executor/executor.ts'
-import { mergeLogs } from './host/log-merge.ts'
 import {
   type Backend,
   type InitRequest,
   type JoinCall,
   type LocalState,
+  type LogReader,
+  type RecoverCall,
+  type RecoveryPlan,
   swarmTexts,
   type TaskLogEntry,
+  type TrustRoot,
 } from './http/backend.ts'
 import { createApiServer } from './http/server.ts'
-import { joinCluster } from './join.ts'
+import { joinCluster, makeNewcomer, type Newcomer } from './join.ts'
 import { foundCluster, type Node, type NodeOptions, resumeNode } from './node.ts'
 import { realDisk } from './storage/disk.ts'
 import { formatUnlockKey, makeUnlockKey, parseUnlockKey } from './storage/keystore.ts'
@@ -90,6 +97,8 @@ class LocalBackend implements Backend {
   readonly #options: DaemonOptions
   readonly #watchers = new Set<(applied: readonly Applied[]) => void>()
   #node: Node | undefined
+  /** Who asks to join, as long as no manager has said yes. */
+  #newcomer: Newcomer | undefined
   /** One init or leave at a time. */
   #isChanging = false
 
@@ -128,14 +137,18 @@ class LocalBackend implements Backend {
       const error = swarmTexts.isLocked
       return { ...known, state: 'locked', isManager: false, error, remoteManagers: [] }
     }
-    if (node.expelled !== undefined) {
-      return { ...known, state: 'error', isManager: false, error: node.expelled, remoteManagers }
+    if (node.trouble !== undefined) {
+      return { ...known, state: 'error', isManager: false, error: node.trouble, remoteManagers }
     }
     return { ...known, state: 'active', isManager: node.isManager, remoteManagers }
   }
 
   async read(): Promise<View> {
     return this.#member().read()
+  }
+
+  stale(): ReturnType<Backend['stale']> {
+    return this.#member().stale()
   }
 
   async submit(command: Parameters<Backend['submit']>[0]): ReturnType<Backend['submit']> {
@@ -147,7 +160,7 @@ class LocalBackend implements Backend {
   }
 
   async init(request: InitRequest): Promise<NodeId> {
-    refuseUnsupported(request)
+    if (request.forceNewCluster) return this.#recoverByInit(request)
     return this.#change(async () => {
       if (this.#node !== undefined) throw new CodedError('unavailable', swarmTexts.isPart)
       const { listenOn, advertise } = this.#ownAddresses(request)
@@ -163,18 +176,47 @@ class LocalBackend implements Backend {
     })
   }
 
-  async join(request: JoinCall): Promise<void> {
-    await this.#change(async () => {
+  /** `init --force-new-cluster`: with a cluster here it goes on alone, without one it is an init. */
+  async #recoverByInit(request: InitRequest): Promise<NodeId> {
+    const node = this.#node
+    if (node === undefined) return this.init({ ...request, forceNewCluster: false })
+    await this.recover({
+      ...{ isDryRun: false, isForced: false },
+      ...(request.advertiseAddress ? { advertiseAddress: request.advertiseAddress } : {}),
+    })
+    return node.identity.nodeId
+  }
+
+  async recover(request: RecoverCall): Promise<RecoveryPlan> {
+    return this.#change(async () => {
+      const { advertiseAddress, isDryRun, isForced } = request
+      const address = advertiseAddress ? this.#ownAddresses({ advertiseAddress }) : undefined
+      return this.#member().recover({
+        ...{ isDryRun, isForced },
+        ...(address === undefined ? {} : { managerAddress: formatHostPort(address.advertise) }),
+      })
+    })
+  }
+
+  async join(request: JoinCall): Promise<readonly string[]> {
+    return this.#change(async () => {
       if (this.#node !== undefined) throw new CodedError('unavailable', swarmTexts.isPart)
       const { listenOn, advertise } = this.#ownAddresses(request)
-      const node = await joinCluster(this.#nodeOptions(), {
-        ...request,
-        listenOn,
-        address: advertise.host,
-        managerAddress: formatHostPort(advertise),
-      })
+      this.#newcomer ??= makeNewcomer(this.#options.clock)
+      const { node, warnings } = await joinCluster(
+        this.#nodeOptions(),
+        {
+          ...request,
+          listenOn,
+          address: advertise.host,
+          managerAddress: formatHostPort(advertise),
+        },
+        this.#newcomer,
+      )
+      this.#newcomer = undefined
       this.#adopt(node)
       await node.ready(readyMsMax)
+      return warnings
     })
   }
 
@@ -200,7 +242,7 @@ class LocalBackend implements Backend {
   }
 
   async joinTokens(): Promise<{ readonly worker: string; readonly manager: string }> {
-    const cluster = (await this.read()).cluster()
+    const cluster = this.stale().view.cluster()
     if (cluster === undefined) throw new CodedError('not-in-swarm', swarmTexts.notPart)
     const digest = clusterDigest(cluster.key.publicKey)
     const addresses = this.#member()
@@ -221,13 +263,8 @@ class LocalBackend implements Backend {
     return () => this.#watchers.delete(listener)
   }
 
-  logs(
-    tasks: readonly TaskId[],
-    log: LogOptions,
-    signal: AbortSignal,
-  ): AsyncIterable<TaskLogEntry> {
-    const { executor, identity } = this.#member()
-    return mergeLogs(executor, { tasks, nodeId: identity.nodeId, log, signal })
+  logs(tasks: readonly TaskId[], log: LogOptions, reader: LogReader): AsyncIterable<TaskLogEntry> {
+    return this.#member().readLogs(tasks, { log, ...reader })
   }
 
   makeJoinSecret(): string {
@@ -236,6 +273,24 @@ class LocalBackend implements Backend {
 
   makeUnlockKey(): Uint8Array {
     return makeUnlockKey()
+  }
+
+  trustRoot(cluster: Cluster): TrustRoot {
+    return trustRootOf(cluster.key)
+  }
+
+  issuerKey(publicKey: Uint8Array): Uint8Array {
+    return issuerOf(publicKey).publicKey
+  }
+
+  makeClusterKey(
+    cluster: Cluster,
+    { isSigned }: { readonly isSigned: boolean },
+  ): ReturnType<Backend['makeClusterKey']> {
+    const key = makeSigningKeys()
+    if (!isSigned) return { key }
+    const { signature } = signSuccession(cluster.key.privateKey, key.publicKey)
+    return { key, signature }
   }
 
   nowMs(): number {
@@ -286,6 +341,11 @@ class LocalBackend implements Backend {
     const { config, clock, log, onFatal } = this.#options
     return {
       stateFolder: config.stateFolder,
+      configured: {
+        listen: config.listenAddress,
+        advertise: config.advertiseAddress,
+        given: config.given,
+      },
       clock,
       log,
       onFatal,
@@ -311,12 +371,4 @@ function localAddress(
     if (!(error instanceof CodedError)) throw error
   }
   throw new CodedError('bad-request', `${options.refusal}: ${text}`)
-}
-
-/** What this version cannot honour is refused by its flag. */
-function refuseUnsupported(request: InitRequest): void {
-  const refuse = (flag: string, why: string): never => {
-    throw new CodedError('not-supported', `${flag}: ${why} in this version of the agent`)
-  }
-  if (request.forceNewCluster) refuse('--force-new-cluster', 'recovery is not available')
 }

@@ -4,17 +4,21 @@
 
 import { CodedError } from '../core/base/error.ts'
 import type { NodeId } from '../core/base/id.ts'
+import type { Log } from '../core/base/note.ts'
+import type { Command, CommandAnswer } from '../core/command/command.ts'
 import { tableOf } from '../core/dispatch/table.ts'
 import type { Cluster } from '../core/object/cluster.ts'
 import type { Epoch } from '../core/raft/types.ts'
 import type { Guest, PeerHandlers } from '../net/cluster/connection.ts'
+import type { Peers } from '../net/cluster/peers.ts'
 import { type CertificateRole, encodeCertificate } from '../net/secure/certificate.ts'
 import { keyBytes } from '../net/secure/crypto.ts'
 import { isSameSecret } from '../net/secure/join-token.ts'
-import { encodeTable } from '../net/secure/signed-table.ts'
+import { chainOf, encodeTable } from '../net/secure/signed-table.ts'
 import { readBytes, readFields, readText, readWord } from '../net/wire/check.ts'
 import { readEpoch } from '../net/wire/raft-messages.ts'
 import { readNodeId } from '../net/wire/session-messages.ts'
+import { parseHostPort } from './base/addresses.ts'
 import type { Clock } from './base/clock.ts'
 import type { ManagerHalf } from './manager-half.ts'
 
@@ -23,6 +27,7 @@ export interface JoinAsk {
   readonly nodeId: NodeId
   /** Of the manager that it becomes if its token says so. */
   readonly managerKey: Uint8Array
+  /** Empty if it cannot listen, and so can be no manager. */
   readonly managerAddress: string
   /** Without port; empty: as the connection shows it. */
   readonly address: string
@@ -56,18 +61,30 @@ export function admitter(
 }
 
 /** What guests may ask of a manager. */
-export function guestHandlers(half: () => ManagerHalf, clock: Clock): PeerHandlers['guests'] {
-  return { join: (guest, body) => admit(half(), guest, { ask: readAsk(body), clock }) }
+export function guestHandlers(half: () => ManagerHalf, tools: Tools): PeerHandlers['guests'] {
+  return { join: (guest, body) => admit(half(), guest, { ...tools, ask: readAsk(body) }) }
 }
+
+interface Tools {
+  readonly clock: Clock
+  readonly peers: Pick<Peers, 'probe'>
+  readonly log: Log
+}
+
+/** The newcomer waits 4.5 s in all. */
+const probeMsMax = 1_500
+const submitMsMax = 2_500
 
 async function admit(
   half: ManagerHalf,
   guest: Guest,
-  { ask, clock }: { readonly ask: JoinAsk; readonly clock: Clock },
+  tools: Tools & { readonly ask: JoinAsk },
 ): Promise<JoinGrant> {
+  const { ask, clock, log } = tools
   const { nodeId: id, managerAddress, availability } = ask
   const isManager = guest.role === 'manager'
-  const answer = await half.line.submit({
+  if (isManager) await checkReachable(managerAddress, tools)
+  const answer = await inTime(half, clock, {
     type: 'node.join',
     id,
     role: guest.role,
@@ -76,6 +93,7 @@ async function admit(
     address: ask.address === '' ? guest.host : ask.address,
     availability,
   })
+  for (const warning of answer.warnings) log('warn', 'join.warning', { node: id, warning })
   const { view, appliedIndex, raft } = half.machine
   const cluster = view.cluster()
   const table = tableOf(view, appliedIndex)
@@ -95,10 +113,37 @@ async function admit(
     role: guest.role,
     certificate: certify('worker', guest.key),
     managerCertificate: isManager ? certify('manager', ask.managerKey) : new Uint8Array(0),
-    table: encodeTable(table, cluster.key.privateKey),
+    table: encodeTable(table, cluster.key.privateKey, chainOf(cluster)),
     epoch: raft.epoch,
     warnings: answer.warnings,
   }
+}
+
+/** A manager that the others cannot dial is none. Throws failed-precondition, unavailable in Swarm's words. */
+async function checkReachable(managerAddress: string, { peers }: Tools): Promise<void> {
+  if (managerAddress === '') {
+    const text = 'a manager needs an address that the other managers reach: see --listen-addr'
+    throw new CodedError('failed-precondition', text)
+  }
+  try {
+    await peers.probe(parseHostPort(managerAddress), probeMsMax)
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error
+    const text = `could not connect to prospective new cluster member using its advertised address: ${error.message}; name one that the managers reach with --advertise-addr, and open its port`
+    throw new CodedError('unavailable', text, { cause: error })
+  }
+}
+
+/** Submits, and gives up before the newcomer does, so that it hears why. */
+function inTime(half: ManagerHalf, clock: Clock, command: Command): Promise<CommandAnswer> {
+  return new Promise((resolve, reject) => {
+    const cancel = clock.after(submitMsMax, () => {
+      const text =
+        "The swarm does not have a leader. It's possible that too few managers are online. Make sure more than half of the managers are online."
+      reject(new CodedError('no-leader', text))
+    })
+    half.line.submit(command).then(resolve, reject).finally(cancel)
+  })
 }
 
 function readAsk(value: unknown): JoinAsk {

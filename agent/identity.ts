@@ -3,10 +3,12 @@
 
 import { CodedError } from '../core/base/error.ts'
 import { asId, type ClusterId, type NodeId } from '../core/base/id.ts'
-import { certificateBytesMax, type Succession } from '../net/secure/certificate.ts'
-import { keyBytes, signatureBytes } from '../net/secure/crypto.ts'
+import type { Epoch } from '../core/raft/types.ts'
+import { certificateBytesMax, readSuccession, type Succession } from '../net/secure/certificate.ts'
+import { keyBytes } from '../net/secure/crypto.ts'
 import { successionsMax } from '../net/secure/handshake.ts'
 import { readBytes, readFields, readList, readOptional, readText } from '../net/wire/check.ts'
+import { readEpoch } from '../net/wire/raft-messages.ts'
 import { realDisk } from './storage/disk.ts'
 import { loadState, saveState } from './storage/files.ts'
 
@@ -21,12 +23,24 @@ export interface NodeIdentity {
   readonly managerAddress: string
   /** The newest public key of the cluster that this node knows. */
   readonly clusterKey: Uint8Array
+  /** Those before it, which certificates may still be signed with; the newest first. */
+  readonly formerKeys: readonly Uint8Array[]
   /** How the cluster came to that key from those before it. */
   readonly successions: readonly Succession[]
   /** The cluster's word for this node's key as a worker; encoded. */
   readonly certificate: Uint8Array
+  /** The line of descent that it follows. */
+  readonly epoch?: Epoch
+  /** What the daemon was configured with when it joined: an address that differs later is news. */
+  readonly configured?: Addresses
   /** While it is a manager: the same for that key, and its id in Raft. */
   readonly manager?: { readonly certificate: Uint8Array; readonly memberId: string }
+}
+
+/** Addresses as the daemon has them from its flags, or from this machine; host:port each. */
+export interface Addresses {
+  readonly listen: string
+  readonly advertise: string
 }
 
 const textMax = 300
@@ -51,6 +65,8 @@ function readIdentity(value: unknown): NodeIdentity {
   const fields = readFields(value, 'identity')
   const text = (name: string): string => readText(fields, name, textMax)
   const manager = readOptional(fields, 'manager', () => readFields(fields['manager'], 'manager'))
+  const epoch = readOptional(fields, 'epoch', () => readEpoch(fields['epoch']))
+  const configured = readOptional(fields, 'configured', () => readAddresses(fields['configured']))
   return {
     nodeId: asId<NodeId>(text('nodeId')),
     clusterId: asId<ClusterId>(text('clusterId')),
@@ -58,8 +74,14 @@ function readIdentity(value: unknown): NodeIdentity {
     listenAddress: text('listenAddress'),
     managerAddress: text('managerAddress'),
     clusterKey: readBytes(fields, 'clusterKey', keyBytes),
+    formerKeys:
+      readOptional(fields, 'formerKeys', () =>
+        readList(fields, 'formerKeys', { max: successionsMax, item: readKey }),
+      ) ?? [],
     successions: readList(fields, 'successions', { max: successionsMax, item: readSuccession }),
     certificate: readBytes(fields, 'certificate', { max: certificateBytesMax }),
+    ...(epoch === undefined ? {} : { epoch }),
+    ...(configured === undefined ? {} : { configured }),
     ...(manager === undefined
       ? {}
       : {
@@ -71,11 +93,15 @@ function readIdentity(value: unknown): NodeIdentity {
   }
 }
 
-function readSuccession(value: unknown): Succession {
-  const fields = readFields(value, 'succession')
+function readKey(value: unknown): Uint8Array {
+  return readBytes({ value }, 'value', keyBytes)
+}
+
+function readAddresses(value: unknown): Addresses {
+  const fields = readFields(value, 'configured')
   return {
-    nextKey: readBytes(fields, 'nextKey', keyBytes),
-    signature: readBytes(fields, 'signature', signatureBytes),
+    listen: readText(fields, 'listen', textMax),
+    advertise: readText(fields, 'advertise', textMax),
   }
 }
 

@@ -9,7 +9,7 @@ import { Api, hostDefault } from './cli/api.ts'
 import type { LocalCommands } from './cli/cli.ts'
 import { writeLine } from './cli/cli-io.ts'
 import { type Call, type Command, none } from './cli/command.ts'
-import { initFlags, joinFlags } from './cli/commands.ts'
+import { dryRunFlag, initFlags, joinFlags } from './cli/commands.ts'
 import type { Flag, FlagValues } from './cli/flags.ts'
 
 const daemonFlagRows: readonly Flag[] = Object.entries(daemonFlags).map(([name, row]) => ({
@@ -49,7 +49,7 @@ const initCommandRow: Command = {
   usage: '[OPTIONS]',
   short: 'Start a cluster on this machine, and the agent if it does not run',
   arguments: none,
-  flags: [...initFlags, ...hostFlagRows, serviceFlag],
+  flags: [...initFlags, dryRunFlag, ...hostFlagRows, serviceFlag],
   run: async (call) => {
     const { bringUp } = await import('./bring-up.ts')
     const { initSwarm } = await import('./cli/swarm.ts')

@@ -12,13 +12,16 @@ import { ManagerMachine } from '../core/machine/manager.ts'
 import type { Cluster } from '../core/object/cluster.ts'
 import { nodeOfMember } from '../core/object/node.ts'
 import type { ClusterObject } from '../core/object/object.ts'
+import { recoverState } from '../core/raft/birth.ts'
 import { raftLimits } from '../core/raft/limits.ts'
 import { createRaft } from '../core/raft/raft.ts'
-import type { Raft, Restored } from '../core/raft/types.ts'
+import type { Epoch, Fate, Raft, Restored } from '../core/raft/types.ts'
 import type { Applied } from '../core/store/change.ts'
 import type { PeerHandlers } from '../net/cluster/connection.ts'
 import type { Peers } from '../net/cluster/peers.ts'
-import { encodeCertificate } from '../net/secure/certificate.ts'
+import { type CertificateRole, encodeCertificate } from '../net/secure/certificate.ts'
+import { isEqual } from '../net/secure/crypto.ts'
+import type { SessionOpen } from '../net/wire/session-messages.ts'
 import { bootId } from './base/boot-id.ts'
 import type { Clock } from './base/clock.ts'
 import { createLeaderLine, type LeaderLine } from './host/leader-line.ts'
@@ -44,6 +47,8 @@ export interface ManagerHalfOptions {
   readonly dataKeys: DataKeys
   /** What a member without a log begins with. */
   readonly founding: Restored | undefined
+  /** This member goes on alone, in a new epoch. */
+  readonly recovery: Recovery | undefined
   readonly peers: Peers
   readonly trust: Trust
   /** The worker of this process. */
@@ -51,7 +56,15 @@ export interface ManagerHalfOptions {
   readonly clock: Clock
   readonly log: Log
   readonly onApplied: (applied: readonly Applied[]) => void
+  readonly onFate: (fate: Fate) => void
   readonly onFatal: (error: unknown) => void
+}
+
+export interface Recovery {
+  readonly epochId: string
+  /** host:port of this manager. */
+  readonly address: string
+  readonly isForced: boolean
 }
 
 export interface ManagerHalf {
@@ -106,6 +119,7 @@ export async function openManager(options: ManagerHalfOptions): Promise<ManagerH
     const machine = new ManagerMachine({
       raft,
       random,
+      isRecoveryForced: options.recovery?.isForced ?? false,
       ...(snapshot === undefined ? {} : { snapshot }),
     })
     const leader = (): Leader => leaderOf(machine)
@@ -122,11 +136,20 @@ export async function openManager(options: ManagerHalfOptions): Promise<ManagerH
       ...{ machine, storage, clock, log, onFatal: options.onFatal },
       send: (outgoing) => transport.send(outgoing),
       assign: (nodeId, assignments) => router.assign(nodeId, assignments),
-      onLeader: () => router.leaderChanged(),
+      endSession: (nodeId) => router.endSession(nodeId),
+      onLeader: () => {
+        line.leaderChanged()
+        router.leaderChanged()
+      },
+      onFate: options.onFate,
     })
     host.watch(options.onApplied)
     const router = openRouter(options, { machine, host, leader })
-    const line = createLeaderLine({
+    // A node counts its lease by the period that it was told when its session opened.
+    host.watch((applied) => {
+      if (changesHeartbeat(applied)) router.leaderChanged()
+    })
+    const line: LeaderLine = createLeaderLine({
       ...{ host, leader, clock, peers: options.peers },
       reachable: () => {
         const { members } = machine.raft.membership
@@ -168,6 +191,14 @@ export async function openManager(options: ManagerHalfOptions): Promise<ManagerH
   }
 }
 
+function changesHeartbeat(applied: readonly Applied[]): boolean {
+  const period = (object: ClusterObject | undefined): number | undefined =>
+    object?.kind === 'cluster' ? object.spec.dispatcher.heartbeatPeriodNs : undefined
+  return applied.some(
+    ({ before, after }) => before !== undefined && period(before) !== period(after),
+  )
+}
+
 function leaderOf(machine: ManagerMachine): Leader {
   if (machine.isReady) return { type: 'self' }
   const { leaderId, id } = machine.raft
@@ -190,22 +221,37 @@ function openRouter(
     if (cluster !== undefined) return cluster
     throw new CodedError('unavailable', 'this manager has not read the cluster state yet')
   }
+  /** A new certificate for a node whose present one is signed with an old key. */
+  const renewed = (
+    id: NodeId,
+    trustedKey: Uint8Array | undefined,
+  ): { readonly certificate?: Uint8Array } => {
+    const key = trust.member(id)?.keys.worker
+    if (trustedKey === undefined || key === undefined) return {}
+    const cluster = clusterOf()
+    if (isEqual(cluster.key.publicKey, trustedKey)) return {}
+    const nowMs = clock.nowMs()
+    return { certificate: certify(cluster, machine, { id, role: 'worker', key, nowMs }) }
+  }
   return createSessionRouter({
     ...{ ownId: nodeId, peers, leader, log },
     isKnown: (id) => machine.view.get('node', id) !== undefined,
     dispatch: (event) => host.dispatch(event),
-    nowMs: () => clock.nowMs(),
+    clock,
+    isQuorate: () => machine.isQuorate,
     heartbeatMs: () => clusterOf().spec.dispatcher.heartbeatPeriodNs / nsPerMs,
+    checkEpoch: (id, open) => checkEpoch(id, open, { epoch: machine.raft.epoch, clusterOf }),
     welcome: (id, open) => ({
-      table: present(trust.signedTable(), 'a manager has a table'),
+      table: tableFor(trust, open),
       epoch: machine.raft.epoch,
       ...(open.manager === undefined
         ? {}
         : {
             managerCertificate: certify(clusterOf(), machine, {
-              ...{ id, key: open.manager.key, nowMs: clock.nowMs() },
+              ...{ id, role: 'manager', key: open.manager.key, nowMs: clock.nowMs() },
             }),
           }),
+      ...renewed(id, open.trustedKey),
     }),
     awaitMember: async (id) => {
       const deadlineMs = clock.steadyMs() + memberMsMax
@@ -221,18 +267,52 @@ function openRouter(
   })
 }
 
-/** A certificate for a node's key as a manager. It only introduces; the log says what it may. */
+function tableFor(trust: Trust, { tableIndex, epoch }: SessionOpen): Uint8Array {
+  const table = trust.table()
+  const isKnown = tableIndex === table?.index && (epoch?.counter ?? 1) === (table.epoch ?? 1)
+  return isKnown ? new Uint8Array(0) : present(trust.signedTable(), 'a manager has a table')
+}
+
+/**
+ * A node may follow from its own epoch into one that was recovered from it, once; a manager that was
+ * left behind may not, for it may have promised what was never kept. Throws conflict, or with
+ * `isExpelled` for such a manager.
+ */
+function checkEpoch(
+  id: NodeId,
+  open: Pick<SessionOpen, 'epoch' | 'manager'>,
+  here: { readonly epoch: Epoch; readonly clusterOf: () => Cluster },
+): void {
+  const { epoch } = here
+  const theirs = open.epoch
+  if (theirs === undefined || theirs.id === epoch.id) return
+  const isChild = epoch.parent === theirs.id || here.clusterOf().epoch?.isForced === true
+  if (!isChild) {
+    const text = `node ${id} follows epoch ${theirs.counter} of the cluster (${theirs.id}), this manager is of epoch ${epoch.counter} (${epoch.id}), which does not descend from it: let the node leave and join again if this cluster is the right one`
+    throw new CodedError('conflict', text)
+  }
+  if (open.manager === undefined) return
+  const text = `the cluster was recovered without this manager, and is in epoch ${epoch.counter} now`
+  throw new CodedError('permission-denied', text, { detail: { isExpelled: true } })
+}
+
+/** A certificate for a node's key. It only introduces; the log says what it may. */
 export function certify(
   cluster: Cluster,
   machine: ManagerMachine,
-  node: { readonly id: NodeId; readonly key: Uint8Array; readonly nowMs: number },
+  node: {
+    readonly id: NodeId
+    readonly role: CertificateRole
+    readonly key: Uint8Array
+    readonly nowMs: number
+  },
 ): Uint8Array {
   const { generation = 1 } = machine.view.get('node', node.id) ?? {}
   return encodeCertificate(
     {
       clusterId: cluster.id,
       nodeId: node.id,
-      role: 'manager',
+      role: node.role,
       key: node.key,
       generation,
       tableIndex: machine.appliedIndex,
@@ -266,8 +346,14 @@ async function restore(storage: RaftStorage, options: ManagerHalfOptions): Promi
       `${options.folder}: ${start.rewound}. This disk went back in time, and the node may have promised what it does not remember. Remove it from the cluster and join it again`,
     )
   }
-  if (restored !== undefined) return restored
-  const { founding } = options
+  const { founding, recovery } = options
+  if (restored !== undefined) {
+    if (recovery === undefined) return restored
+    const { epochId, address } = recovery
+    const recovered = recoverState(restored, { id: options.memberId, address, epochId })
+    await storage.begin(recovered)
+    return recovered
+  }
   if (founding === undefined) {
     throw new CodedError('damaged-data', `${options.folder}/raft: the log of this manager is gone`)
   }

@@ -38,7 +38,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   'net/secure': ['core/base', 'core/dispatch', 'net/wire'],
   'net/cluster': [
     ...['core/base', 'core/object', 'core/raft', 'core/dispatch'],
-    ...['net/secure', 'net/wire'],
+    ...['net/linux', 'net/secure', 'net/wire'],
   ],
   'net/overlay': ['core/base', 'core/object', 'net/linux', 'net/secure'],
   'net/balance': ['core/base', 'core/object', 'net/linux'],

@@ -6,6 +6,8 @@ export interface Clock {
   readonly nowMs: () => number
   /** Milliseconds that never jump: for measuring how long something takes. */
   readonly steadyMs: () => number
+  /** The same, but it goes on while the machine is asleep (CLOCK_BOOTTIME), to 10 ms. */
+  readonly bootMs: () => number
   /** Resolves after that time; rejects with the signal's reason when that comes first. */
   readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>
   /** Calls back after that time; returns how to cancel. Does not keep the process alive. */
@@ -20,6 +22,7 @@ const timerMsMax = 2 ** 31 - 1
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
   steadyMs: () => performance.now(),
+  bootMs: () => process.getBuiltinModule('node:os').uptime() * 1000,
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {
       const aborted = (): void => {

@@ -18,6 +18,8 @@ export interface DaemonConfig {
   /** host:port */
   readonly listenAddress: string
   readonly advertiseAddress: string
+  /** Which of the two were given; the others come from this machine. */
+  readonly given: readonly ('listen' | 'advertise')[]
   readonly runtime: 'docker'
   readonly logLevel: Level
   readonly logFormat: 'text' | 'json'
@@ -68,6 +70,7 @@ export function parseDaemonConfig(args: readonly string[]): DaemonConfig {
       given['advertise-addr'] ?? `${bracketed(defaultAddress())}:${port}`,
       port,
     ),
+    given: (['listen', 'advertise'] as const).filter((each) => `${each}-addr` in given),
     runtime,
     logLevel: oneOf('log-level', given['log-level'] ?? 'info', logLevels),
     logFormat: oneOf('log-format', given['log-format'] ?? 'text', ['text', 'json']),

@@ -38,3 +38,13 @@ export interface CliIo {
 export function writeLine(output: CliOutput, text = ''): void {
   output.write(`${text}\n`)
 }
+
+/** The body of an answer that has remarks. */
+export interface WarningsJson {
+  readonly Warnings?: readonly string[]
+}
+
+/** Remarks of the daemon, on standard error. */
+export function writeWarnings(io: CliIo, answer: WarningsJson | undefined): void {
+  for (const warning of answer?.Warnings ?? []) writeLine(io.stderr, `WARNING: ${warning}`)
+}

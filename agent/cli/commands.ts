@@ -358,6 +358,12 @@ export const initFlags: readonly Flag[] = [
   },
   ...swarmFlags,
 ]
+/** What recovering would do, and no more. */
+export const dryRunFlag: Flag = {
+  name: 'dry-run',
+  kind: 'bool',
+  help: 'Only say what would be done',
+}
 /** Flags of `join`; the token may also be its argument. */
 export const joinFlags: readonly Flag[] = [
   ...addressFlags,
@@ -431,6 +437,11 @@ const caCommand: Command = {
       help: 'Path to the PEM-formatted root CA key to use for the new cluster',
     },
     {
+      name: 'compromised',
+      kind: 'bool',
+      help: 'The present key is in wrong hands: workers must join again, and are listed',
+    },
+    {
       name: 'detach',
       short: 'd',
       kind: 'bool',
@@ -476,6 +487,12 @@ const swarmCommands: readonly Command[] = [
         name: 'autolock',
         kind: 'bool',
         help: 'Change manager autolocking setting (true|false)',
+      },
+      {
+        name: 'offline-secrets',
+        kind: 'bool',
+        help: 'Let workers keep sealed copies of secrets for restarts while cut off (true|false)',
+        default: 'true',
       },
       ...swarmFlags,
     ],
@@ -726,6 +743,27 @@ export const apiCommands: readonly AnyCommand[] = [
     arguments: between(0, 2),
     flags: joinFlags,
     run: async (call) => (await import('./swarm.ts')).joinByToken(call),
+  },
+  {
+    type: 'command',
+    name: 'recover',
+    usage: '[OPTIONS]',
+    short: 'Go on with this manager alone after the majority of managers was lost',
+    arguments: none,
+    flags: [
+      dryRunFlag,
+      {
+        name: 'yes-the-others-are-gone',
+        kind: 'bool',
+        help: 'Also while other managers answer, and with nodes that have followed them',
+      },
+      {
+        name: 'advertise-addr',
+        kind: 'string',
+        help: 'Advertised address (format: "<ip|interface>[:port]")',
+      },
+    ],
+    run: async (call) => (await import('./swarm.ts')).recoverSwarm(call),
   },
   {
     ...joinTokenCommand,

@@ -2,7 +2,7 @@
 
 import { type Api, formatFilters } from './api.ts'
 import type { NodeJson, NodeSpecJson, SwarmInfoJson, TaskJson, TlsInfoJson } from './api-json.ts'
-import { writeLine } from './cli-io.ts'
+import { type WarningsJson, writeLine, writeWarnings } from './cli-io.ts'
 import { type Call, exitError, messageOf, throwAll } from './command.ts'
 import { compareNatural } from './natural.ts'
 import { formatNode } from './node-pretty.ts'
@@ -126,7 +126,7 @@ export async function inspectNodes({ api, args, flags, io }: Call): Promise<unde
 /** node update */
 export async function updateNode(call: Call): Promise<undefined> {
   const name = call.args[0] ?? ''
-  await changeNode(call.api, name, (node) => changedSpec(call, node.Spec ?? {}))
+  await changeNode(call, name, (node) => changedSpec(call, node.Spec ?? {}))
   writeLine(call.io.stdout, name)
   return undefined
 }
@@ -152,17 +152,19 @@ function changedSpec({ flags }: Call, spec: NodeSpecJson): NodeSpecJson {
 
 /** Updates a node by what `change` makes of its spec; nothing happens when it makes nothing. */
 async function changeNode(
-  api: Api,
+  { api, io }: Call,
   name: string,
   change: (node: NodeJson) => NodeSpecJson | undefined,
 ): Promise<boolean> {
   const node = await getNode(api, name)
   const spec = change(node)
   if (spec === undefined) return false
-  await api.post(`/nodes/${encodeURIComponent(node.ID)}/update`, {
+  const path = `/nodes/${encodeURIComponent(node.ID)}/update`
+  const answer = await api.post<WarningsJson | undefined>(path, {
     query: { version: String(node.Version?.Index ?? 0) },
     body: spec,
   })
+  writeWarnings(io, answer)
   return true
 }
 
@@ -186,8 +188,9 @@ export async function demoteNodes(call: Call): Promise<undefined> {
   return undefined
 }
 
-function setRole({ api, io }: Call, name: string, role: 'manager' | 'worker'): Promise<boolean> {
-  return changeNode(api, name, (node) => {
+function setRole(call: Call, name: string, role: 'manager' | 'worker'): Promise<boolean> {
+  const { io } = call
+  return changeNode(call, name, (node) => {
     if (node.Spec?.Role !== role) return { ...node.Spec, Role: role }
     writeLine(io.stdout, `Node ${node.ID} is already a ${role}.`)
     return undefined

@@ -15,7 +15,7 @@ export async function manageCa(call: Call): Promise<undefined> {
   const [caCert, caKey] = [await pemFlag(call, 'ca-cert'), await pemFlag(call, 'ca-key')]
   const cluster = await api.get<ClusterJson>('/swarm')
   if (!flags.isOn('rotate')) {
-    for (const name of ['ca-cert', 'ca-key', 'cert-expiry', 'external-ca']) {
+    for (const name of ['ca-cert', 'ca-key', 'cert-expiry', 'compromised', 'external-ca']) {
       if (flags.isSet(name)) {
         throw exitError(`\`--${name}\` flag requires the \`--rotate\` flag to update the CA`, 1)
       }
@@ -23,11 +23,29 @@ export async function manageCa(call: Call): Promise<undefined> {
     writeTrustRoot(call, cluster)
     return undefined
   }
-  await updateCluster(api, cluster, { spec: await rotatedSpec(call, { cluster, caCert, caKey }) })
+  const isCompromised = flags.isOn('compromised')
+  const spec = await rotatedSpec(call, { cluster, caCert, caKey })
+  await updateCluster(api, cluster, { spec, isCompromised })
+  if (isCompromised) {
+    await writeStranded(call)
+    return undefined
+  }
   if (flags.isOn('detach')) return undefined
   await followRotation(call, progressWriter(io.stdout, { isQuiet: flags.isOn('quiet') }))
   if (!flags.isOn('quiet')) writeTrustRoot(call, await api.get<ClusterJson>('/swarm'))
   return undefined
+}
+
+/** Workers know the cluster by the key that nobody should believe any more. */
+async function writeStranded({ api, io }: Call): Promise<void> {
+  const nodes = await api.get<readonly NodeJson[]>('/nodes')
+  const workers = nodes.filter((node) => node.Spec?.Role === 'worker')
+  writeLine(io.stdout, 'The key of the cluster and both join tokens are new. Managers have them.')
+  if (workers.length === 0) return
+  writeLine(io.stdout, 'These nodes must leave and join again (agent leave --force, agent join):')
+  for (const node of workers) {
+    writeLine(io.stdout, `  ${node.ID ?? ''}  ${node.Description?.Hostname ?? ''}`)
+  }
 }
 
 /** The file that a flag names, or ''. What is wrong with it is told as of any other flag. */

@@ -10,7 +10,13 @@ import type {
   NodeJson,
   SwarmInfoJson,
 } from './api-json.ts'
-import { type CliIo, type CliOutput, writeLine } from './cli-io.ts'
+import {
+  type CliIo,
+  type CliOutput,
+  type WarningsJson,
+  writeLine,
+  writeWarnings,
+} from './cli-io.ts'
 import { type Call, exitError } from './command.ts'
 import type { FlagValues } from './flags.ts'
 import { parseAddressRanges, parseExternalCa, parseNodeAddress } from './opts/swarm.ts'
@@ -31,6 +37,8 @@ export async function updateCluster(
   change: {
     readonly spec: ClusterSpecJson
     readonly rotate?: 'WorkerToken' | 'ManagerToken' | 'ManagerUnlockKey'
+    /** The cluster's key is in wrong hands: nodes do not follow to the next one. */
+    readonly isCompromised?: boolean
   },
 ): Promise<void> {
   const kinds = ['ManagerToken', 'ManagerUnlockKey', 'WorkerToken'] as const
@@ -38,6 +46,7 @@ export async function updateCluster(
   await api.post('/swarm/update', {
     query: {
       ...Object.fromEntries(rotations),
+      ...(change.isCompromised === true ? { compromised: '1' } : {}),
       version: String(cluster.Version?.Index ?? 0),
     },
     body: change.spec,
@@ -59,6 +68,10 @@ function availabilityOf(flags: FlagValues): string {
 /** init: makes this node the first manager, and says how others join. */
 export async function initSwarm(call: Call): Promise<undefined> {
   const { api, flags, io } = call
+  if (flags.isSet('dry-run') && flags.isOn('dry-run')) {
+    if (flags.isOn('force-new-cluster')) return recoverSwarm(call)
+    throw exitError('--dry-run goes with --force-new-cluster', 1)
+  }
   const isLocked = flags.isOn('autolock')
   const nodeId = await postInit(api, {
     ListenAddr: parseNodeAddress(flags.text('listen-addr')),
@@ -103,8 +116,12 @@ export async function clusterSpec(
     const value = given(flags, name, read)
     return value === undefined ? {} : { [field]: value }
   }
+  const labels = flags.isSet('offline-secrets')
+    ? { ...spec.Labels, 'skep.offline-secrets': String(flags.isOn('offline-secrets')) }
+    : spec.Labels
   return {
     ...spec,
+    ...(labels === undefined ? {} : { Labels: labels }),
     Orchestration: {
       ...spec.Orchestration,
       ...set('task-history-limit', 'TaskHistoryRetentionLimit', readInt),
@@ -176,7 +193,7 @@ async function join(
   { api, flags, io }: Call,
   to: { readonly token: string; readonly remotes: readonly string[] },
 ): Promise<undefined> {
-  await api.post('/swarm/join', {
+  const answer = await api.post<WarningsJson | undefined>('/swarm/join', {
     body: {
       ListenAddr: parseNodeAddress(flags.text('listen-addr')),
       AdvertiseAddr: flags.text('advertise-addr'),
@@ -186,9 +203,41 @@ async function join(
       Availability: availabilityOf(flags),
     },
   })
+  writeWarnings(io, answer)
   const info = await api.get<InfoJson>('/info')
   const role = info.Swarm?.ControlAvailable === true ? 'manager' : 'worker'
   writeLine(io.stdout, `This node joined a swarm as a ${role}.`)
+  return undefined
+}
+
+interface RecoveryJson {
+  readonly Epoch?: number
+  readonly Index?: number
+  readonly Uncommitted?: number
+  readonly Forgotten?: readonly string[]
+  readonly Services?: number
+  readonly Nodes?: number
+}
+
+/** recover: this manager goes on alone, or says what that would mean. */
+export async function recoverSwarm({ api, flags, io }: Call): Promise<undefined> {
+  const isDryRun = flags.isOn('dry-run')
+  const isForced = flags.isSet('yes-the-others-are-gone') && flags.isOn('yes-the-others-are-gone')
+  const plan = await api.post<RecoveryJson>('/skep/recover', {
+    body: { DryRun: isDryRun, Force: isForced, AdvertiseAddr: flags.text('advertise-addr') },
+  })
+  const { Epoch = 0, Index = 0, Uncommitted = 0, Forgotten = [], Services = 0, Nodes = 0 } = plan
+  const [goes, are] = isDryRun ? ['would go', 'would be'] : ['goes', 'are']
+  const lines = [
+    `This manager ${goes} on alone, in epoch ${Epoch}, with ${Services} services and ${Nodes} nodes.`,
+    `Its log ends at entry ${Index}; ${Uncommitted} entries at its end are not known to be committed and ${are} kept. What only the lost managers had is lost.`,
+    Forgotten.length === 0
+      ? 'There is no other manager.'
+      : `These ${are} managers no more, and have to leave and join again: ${Forgotten.join(', ')}.`,
+    'Workers follow by themselves.',
+  ]
+  for (const line of lines) writeLine(io.stdout, line)
+  if (isDryRun) writeLine(io.stdout, 'Nothing was changed: run it again without --dry-run.')
   return undefined
 }
 

@@ -6,7 +6,8 @@
 //          --> manager --index?---> leader      then read here
 //
 // While nobody leads, both wait for a while: an election takes less than a second. A command that
-// may have been taken is never sent twice.
+// may have been taken is never sent twice. A read does not wait where there has been no leader for
+// long already: what this manager knows is then to be had as what it is, with its age.
 
 import { CodedError } from '../../core/base/error.ts'
 import type { NodeId } from '../../core/base/id.ts'
@@ -14,7 +15,7 @@ import type { Command, CommandAnswer } from '../../core/command/command.ts'
 import type { View } from '../../core/store/view.ts'
 import type { PeerHandlers } from '../../net/cluster/connection.ts'
 import type { Peers } from '../../net/cluster/peers.ts'
-import { readCount, readFields, readList, readText } from '../../net/wire/check.ts'
+import { type Fields, readCount, readFields, readList, readText } from '../../net/wire/check.ts'
 import type { Clock } from '../base/clock.ts'
 import type { ManagerHost } from './manager-host.ts'
 import type { Leader } from './session-router.ts'
@@ -33,6 +34,10 @@ export interface LeaderLine {
   readonly submit: (command: Command) => Promise<CommandAnswer>
   /** A view that holds all that was committed when this was called. */
   readonly read: () => Promise<View>
+  /** What this manager knows by itself, and for how long it has known of no leader. */
+  readonly stale: () => { readonly view: View; readonly ageMs: number }
+  /** Another leader, or none. */
+  readonly leaderChanged: () => void
   /** Whether the manager of this id in raft answered its leader lately, as of the last read. */
   readonly isReachable: (memberId: string) => boolean | undefined
   readonly handlers: Pick<PeerHandlers, 'requests'>
@@ -41,6 +46,7 @@ export interface LeaderLine {
 /** How long to wait for a leader, and for its answer. */
 const leaderMsMax = 5_000
 const answerMsMax = 10_000
+const indexMsMax = 3_000
 const pauseMs = 20
 
 export function createLeaderLine(options: LeaderLineOptions): LeaderLine {
@@ -49,21 +55,20 @@ export function createLeaderLine(options: LeaderLineOptions): LeaderLine {
   /** Does it here or there, again as long as it was certainly not done. */
   const atLeader = async <T>(
     here: () => Promise<T>,
-    there: (leaderId: NodeId, timeoutMs: number) => Promise<T>,
+    there: (leaderId: NodeId) => Promise<T>,
+    waitsFromMs: () => number,
   ): Promise<T> => {
-    const beganMs = clock.steadyMs()
     for (;;) {
       const who = leader()
-      const spentMs = clock.steadyMs() - beganMs
       let refusal: CodedError | undefined
       try {
         if (who.type === 'self') return await here()
-        if (who.type === 'other') return await there(who.nodeId, answerMsMax)
+        if (who.type === 'other') return await there(who.nodeId)
       } catch (error) {
         if (!(error instanceof CodedError) || error.detail['isUntried'] !== true) throw error
         refusal = error
       }
-      if (spentMs > leaderMsMax) throw refusal ?? noLeader()
+      if (clock.steadyMs() - waitsFromMs() > leaderMsMax) throw refusal ?? noLeader()
       await clock.sleep(pauseMs)
     }
   }
@@ -91,12 +96,24 @@ export function createLeaderLine(options: LeaderLineOptions): LeaderLine {
     throw new CodedError('no-leader', text, { detail: { isUntried: true } })
   }
 
+  let lostAtMs: number | undefined = clock.steadyMs()
+  /** Asking again how far the log is does no harm. */
+  const askIndex = async (leaderId: NodeId): Promise<Fields> => {
+    try {
+      return readFields(await ask(leaderId, 'read-index', {}, indexMsMax), 'reply')
+    } catch (error) {
+      if (!(error instanceof CodedError) || !lostCodes.includes(error.code)) throw error
+      throw new CodedError('no-leader', error.message, { detail: { isUntried: true } })
+    }
+  }
+
   return {
-    submit: (command) =>
-      atLeader(
+    submit: (command) => {
+      const beganMs = clock.steadyMs()
+      return atLeader(
         () => host.submit(command),
-        async (leaderId, timeoutMs) => {
-          const reply = await ask(leaderId, 'command', { command }, timeoutMs)
+        async (leaderId) => {
+          const reply = await ask(leaderId, 'command', { command }, answerMsMax)
           const fields = readFields(reply, 'answer')
           const answer = {
             id: readText(fields, 'id', 64),
@@ -106,21 +123,34 @@ export function createLeaderLine(options: LeaderLineOptions): LeaderLine {
           await host.applied(readCount(fields, 'index'))
           return answer
         },
-      ),
-    read: () =>
-      atLeader(
+        () => beganMs,
+      )
+    },
+    read: () => {
+      const beganMs = clock.steadyMs()
+      return atLeader(
         async () => {
           await host.readIndex()
           reachable = options.reachable()
           return host.view
         },
-        async (leaderId, timeoutMs) => {
-          const reply = readFields(await ask(leaderId, 'read-index', {}, timeoutMs), 'reply')
+        async (leaderId) => {
+          const reply = await askIndex(leaderId)
           reachable = readList(reply, 'reachable', { max: 100, item: String })
           await host.applied(readCount(reply, 'index'))
           return host.view
         },
-      ),
+        () => lostAtMs ?? beganMs,
+      )
+    },
+    stale: () => ({
+      view: host.view,
+      ageMs: lostAtMs === undefined ? 0 : Math.round(clock.steadyMs() - lostAtMs),
+    }),
+    leaderChanged: () => {
+      if (leader().type !== 'none') lostAtMs = undefined
+      else lostAtMs ??= clock.steadyMs()
+    },
     isReachable: (memberId) => reachable?.includes(memberId),
     handlers: {
       requests: {
@@ -146,6 +176,8 @@ export function createLeaderLine(options: LeaderLineOptions): LeaderLine {
     },
   }
 }
+
+const lostCodes: readonly string[] = ['unavailable', 'timeout']
 
 /** In Swarm's words. */
 function noLeader(): CodedError {

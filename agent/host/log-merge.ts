@@ -10,7 +10,7 @@ export interface TaskLog extends LogEntry {
 }
 
 /** The logs of these tasks of one executor. A task without a container has none: no error. */
-export async function* mergeLogs(
+export function mergeLogs(
   executor: Pick<Executor, 'logs'>,
   options: {
     readonly tasks: readonly TaskId[]
@@ -20,32 +20,32 @@ export async function* mergeLogs(
   },
 ): AsyncIterable<TaskLog> {
   const { tasks, nodeId, log, signal } = options
-  const sources = tasks.map((taskId) => new Source(executor, { taskId, nodeId, log, signal }))
+  const logOf = async function* (taskId: TaskId): AsyncIterable<TaskLog> {
+    for await (const entry of executor.logs(taskId, log, signal)) yield { ...entry, taskId, nodeId }
+  }
+  return mergeEntries(tasks.map(logOf), log)
+}
+
+/** Several logs as one. Each is in order of time; with `follow` none is waited for. */
+export async function* mergeEntries(
+  logs: readonly AsyncIterable<TaskLog>[],
+  { follow }: { readonly follow: boolean },
+): AsyncIterable<TaskLog> {
+  const sources = logs.map((entries) => new Source(entries))
   try {
-    yield* log.follow ? interleave(sources) : inOrder(sources)
+    yield* follow ? interleave(sources) : inOrder(sources)
   } finally {
     await Promise.all(sources.map((source) => source.close()))
   }
 }
 
-/** One task's log with the next entry looked at but not taken. */
+/** One log with the next entry looked at but not taken. */
 class Source {
-  readonly #entries: AsyncIterator<LogEntry>
-  readonly #about: { readonly taskId: TaskId; readonly nodeId: NodeId }
+  readonly #entries: AsyncIterator<TaskLog>
   #next: Promise<TaskLog | undefined> | undefined
 
-  constructor(
-    executor: Pick<Executor, 'logs'>,
-    options: {
-      readonly taskId: TaskId
-      readonly nodeId: NodeId
-      readonly log: LogOptions
-      readonly signal: AbortSignal
-    },
-  ) {
-    const { taskId, nodeId, log, signal } = options
-    this.#about = { taskId, nodeId }
-    this.#entries = executor.logs(taskId, log, signal)[Symbol.asyncIterator]()
+  constructor(entries: AsyncIterable<TaskLog>) {
+    this.#entries = entries[Symbol.asyncIterator]()
   }
 
   /** The next entry; undefined at the end. Asked again, it is the same until `take`. */
@@ -64,7 +64,7 @@ class Source {
 
   async #read(): Promise<TaskLog | undefined> {
     const result = await this.#entries.next()
-    return result.done === true ? undefined : { ...result.value, ...this.#about }
+    return result.done === true ? undefined : result.value
   }
 }
 
@@ -103,7 +103,7 @@ async function* interleave(sources: readonly Source[]): AsyncIterable<TaskLog> {
 }
 
 /** Times are RFC 3339 in UTC with up to nine decimals: compared as text once these are filled up. */
-function isBefore(a: LogEntry, b: LogEntry): boolean {
+export function isBefore(a: Pick<LogEntry, 'time'>, b: Pick<LogEntry, 'time'>): boolean {
   return sortable(a.time) < sortable(b.time)
 }
 

@@ -9,7 +9,13 @@ import type { Command, CommandAnswer } from '../../core/command/command.ts'
 import type { Assignments } from '../../core/dispatch/protocol.ts'
 import type { ManagerEffect, ManagerEvent, ManagerMachine } from '../../core/machine/manager.ts'
 import type { ClusterObject } from '../../core/object/object.ts'
-import type { Outgoing, Snapshot, SnapshotHead, StorageOperation } from '../../core/raft/types.ts'
+import type {
+  Fate,
+  Outgoing,
+  Snapshot,
+  SnapshotHead,
+  StorageOperation,
+} from '../../core/raft/types.ts'
 import type { Applied } from '../../core/store/change.ts'
 import type { View } from '../../core/store/view.ts'
 import type { Clock } from '../base/clock.ts'
@@ -36,8 +42,11 @@ export interface ManagerHostOptions {
   readonly log: Log
   readonly send: (outgoing: Outgoing) => void
   readonly assign: (nodeId: NodeId, assignments: Assignments) => void
+  readonly endSession: (nodeId: NodeId) => void
   /** Another leader, none, or this one is ready to lead. */
   readonly onLeader: () => void
+  /** This member has no place in the cluster any more. */
+  readonly onFate: (fate: Fate) => void
   /** The process must end. */
   readonly onFatal: (error: unknown) => void
   /** Length of raft's tick, the same for all managers. */
@@ -217,6 +226,9 @@ export class ManagerHost {
       case 'assign':
         this.#options.assign(effect.nodeId, effect.assignments)
         return
+      case 'endSession':
+        this.#options.endSession(effect.nodeId)
+        return
       case 'applied':
         for (const watcher of this.#watchers) watcher(effect.applied)
         return
@@ -231,6 +243,9 @@ export class ManagerHost {
         log('info', 'raft.role', { role, term, leader: leaderId })
         return
       }
+      case 'fate':
+        this.#options.onFate(effect.fate)
+        return
       case 'note':
         log(effect.note.level, effect.note.event, effect.note.fields)
         return

@@ -12,12 +12,15 @@ import type { Assignments } from '../../core/dispatch/protocol.ts'
 import type { TaskReport } from '../../core/object/task.ts'
 import type { PeerHandlers } from '../../net/cluster/connection.ts'
 import type { Peers } from '../../net/cluster/peers.ts'
-import { readBytes, readCount, readFields, readText } from '../../net/wire/check.ts'
+import { readTableChange, type TableChange } from '../../net/secure/signed-table.ts'
+import { readFields, readText } from '../../net/wire/check.ts'
 import {
   readAssign,
+  readPulse,
   readWelcome,
   type SessionAssign,
   type SessionOpen,
+  type SessionPulse,
   type SessionWelcome,
 } from '../../net/wire/session-messages.ts'
 import type { Clock } from '../base/clock.ts'
@@ -31,14 +34,19 @@ export interface SessionClientOptions {
   /** This node's own router while it is a manager. */
   readonly router: () => SessionRouter | undefined
   /** What to open with; undefined while it is not known yet. */
-  readonly say: () => Omit<SessionOpen, 'session'> | undefined
+  readonly say: () => Omit<SessionOpen, 'session' | 'sentAtMs'> | undefined
   readonly onWelcome: (welcome: SessionWelcome) => void
   readonly onAssign: (assignments: Assignments) => void
-  readonly onTable: (signed: Uint8Array) => void
-  /** `sinceMs`: when the last heartbeat left that was answered. */
-  readonly onReached: (isReached: boolean, sinceMs: number) => void
-  /** The cluster says that it does not know this node. */
-  readonly onExpelled: (error: CodedError) => void
+  readonly onTable: (change: TableChange) => void
+  /** `silentMs`: how long ago the last heartbeat left that was answered. */
+  readonly onReached: (isReached: boolean, silentMs: number) => void
+  /** The cluster has answered, as of what left at that time (Clock.bootMs). */
+  readonly onLease: (sentAtMs: number, heartbeatMs: number) => void
+  /**
+   * A manager does not take this node for what it says it is. `isFinal`: the leader has said so, or
+   * it was told that this node runs twice.
+   */
+  readonly onRefused: (manager: NodeId, error: CodedError, isFinal: boolean) => void
   readonly clock: Clock
   readonly log: Log
 }
@@ -68,7 +76,12 @@ interface Session {
 const openTimeoutMs = 4_000
 const pauseMsMin = 50
 const pauseMsMax = 2_000
+/** Half of the usual grace: time is left to open with another manager. */
 const beatTimeoutMsMin = 1_500
+/** On a slow link: so many round trips, as they were lately. */
+const beatTimeoutTrips = 4
+/** Without any assignment for so many heartbeats, those that are missing are lost. */
+const gapHeartbeats = 10
 
 export function createSessionClient(options: SessionClientOptions): SessionClient {
   const { ownId, peers, clock, log } = options
@@ -77,7 +90,8 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
   let isOpen = false
   let interrupt = new AbortController()
   let failures = 0
-  let answeredAtMs = clock.nowMs()
+  let answeredAtMs = clock.bootMs()
+  let roundTripMs = 0
   /** The last gateway that failed, which is not tried first. */
   let avoided: NodeId | undefined
 
@@ -100,12 +114,21 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
       await peers.request(gateway, 'session.open', said, { timeoutMs: openTimeoutMs }),
     )
   }
-  const beat = async (current: Session, timeoutMs: number): Promise<number> => {
+  const beat = async (current: Session, timeoutMs: number): Promise<SessionPulse> => {
     const router = current.gateway === ownId ? options.router() : undefined
     if (router !== undefined) return router.beat(ownId, current.id)
     const body = { session: current.id }
     const reply = await peers.request(current.gateway, 'session.beat', body, { timeoutMs })
-    return readCount(readFields(reply, 'reply'), 'seq')
+    return readPulse(reply)
+  }
+  const answered = (
+    sentAtMs: number,
+    answer: SessionPulse | SessionWelcome,
+    every: number,
+  ): void => {
+    answeredAtMs = Math.max(answeredAtMs, sentAtMs)
+    roundTripMs += (clock.bootMs() - sentAtMs - roundTripMs) / 4
+    if (answer.isQuorate) options.onLease(sentAtMs, every)
   }
   /** True if the whole time has passed. */
   const wait = async (ms: number): Promise<boolean> => {
@@ -127,25 +150,34 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
     if (said === undefined) return undefined
     const id = Buffer.from(clock.randomBytes(8)).toString('hex')
     session = { id, gateway, seq: 0 }
-    const sentAtMs = clock.nowMs()
-    const welcome = await ask(gateway, { session: id, ...said })
-    answeredAtMs = sentAtMs
+    const sentAtMs = clock.bootMs()
+    const welcome = await ask(gateway, { session: id, sentAtMs: clock.nowMs(), ...said })
+    if (session?.id === id) answered(sentAtMs, welcome, welcome.heartbeatMs)
     return welcome
   }
-  /** Beats until the session is no good any more. */
+  /** Beats until the session is no good any more; does not wait for one answer before the next. */
   const hold = async (current: Session, heartbeatMs: number): Promise<void> => {
-    const timeoutMs = Math.max(beatTimeoutMsMin, heartbeatMs * 2)
-    let expected = 0
-    while (session === current) {
-      if (!(await wait(heartbeatMs === 0 ? 2 ** 30 : heartbeatMs)) || session !== current) return
-      const sentAtMs = clock.nowMs()
-      const before = current.seq
-      const seq = await beat(current, timeoutMs)
-      answeredAtMs = sentAtMs
-      // What was sent before the last beat and has not come by this one will not come.
-      if (before < expected) throw new CodedError('unavailable', 'assignments were lost on the way')
-      expected = seq
+    let failure: unknown
+    let told = { seq: 0, atMs: clock.steadyMs() }
+    const once = async (): Promise<void> => {
+      const timeoutMs = Math.max(beatTimeoutMsMin, heartbeatMs, beatTimeoutTrips * roundTripMs)
+      const sentAtMs = clock.bootMs()
+      const pulse = await beat(current, timeoutMs)
+      answered(sentAtMs, pulse, heartbeatMs)
+      if (current.seq >= pulse.seq || current.seq > told.seq) {
+        told = { seq: current.seq, atMs: clock.steadyMs() }
+      } else if (clock.steadyMs() - told.atMs > gapHeartbeats * heartbeatMs) {
+        throw new CodedError('unavailable', 'assignments were lost on the way')
+      }
     }
+    while (session === current && failure === undefined) {
+      if (!(await wait(heartbeatMs)) || session !== current) break
+      once().catch((error: unknown) => {
+        failure ??= error
+        if (session === current) disturb()
+      })
+    }
+    if (session === current && failure !== undefined) throw failure
   }
   const lose = (gateway: NodeId, error: unknown): void => {
     session = undefined
@@ -153,7 +185,7 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
     if (isOpen) {
       isOpen = false
       log('info', 'session.lost', { manager: gateway, reason: textOf(error) })
-      options.onReached(false, answeredAtMs)
+      options.onReached(false, clock.bootMs() - answeredAtMs)
     }
   }
   const once = async (): Promise<void> => {
@@ -174,7 +206,7 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
       if (!isOpen) {
         isOpen = true
         log('info', 'session.open', { manager: gateway })
-        options.onReached(true, answeredAtMs)
+        options.onReached(true, 0)
       }
       await hold(current, welcome.heartbeatMs)
     } catch (error) {
@@ -182,7 +214,10 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
       if (!(error instanceof CodedError)) throw error
       // It was given up meanwhile: what became of it says nothing of the next one.
       if (session !== current) return
-      if (error.detail['isExpelled'] === true) options.onExpelled(error)
+      const refusal = refusalIn(error)
+      if (refusal !== undefined) {
+        options.onRefused(gateway, refusal, refusal.detail['isExpelled'] === true)
+      }
       if (failures === 0 && !isOpen) {
         log('info', 'session.refused', { manager: gateway, reason: error.message })
       }
@@ -221,8 +256,9 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
     report: (reports) => {
       if (session === undefined) return
       const router = session.gateway === ownId ? options.router() : undefined
-      if (router !== undefined) router.report(ownId, session.id, reports)
-      else peers.send(session.gateway, 'session.report', { session: session.id, reports })
+      const said = { session: session.id, reports, sentAtMs: clock.nowMs() }
+      if (router !== undefined) router.report(ownId, said)
+      else peers.send(session.gateway, 'session.report', said)
     },
     peerDown: (nodeId) => {
       if (session?.gateway !== nodeId) return
@@ -258,12 +294,19 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
         },
         'session.table': {
           from: ['manager', 'newcomer'],
-          handle: (_peer, body) =>
-            options.onTable(readBytes(readFields(body, 'table'), 'table', { max: 8 * 2 ** 20 })),
+          handle: (_peer, body) => options.onTable(readTableChange(body)),
         },
       },
     },
   }
+}
+
+/** The word of a manager that this node is not, or no longer, what it says; also behind a failed dial. */
+function refusalIn(error: CodedError): CodedError | undefined {
+  for (let each: unknown = error; each instanceof CodedError; each = each.cause) {
+    if (each.code === 'not-a-member' || each.detail['isExpelled'] === true) return each
+  }
+  return undefined
 }
 
 function textOf(error: unknown): string {

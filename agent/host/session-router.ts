@@ -14,20 +14,26 @@ import type { NodeId } from '../../core/base/id.ts'
 import type { Log } from '../../core/base/note.ts'
 import type { Assignments } from '../../core/dispatch/protocol.ts'
 import type { ManagerEvent } from '../../core/machine/manager.ts'
-import type { TaskReport } from '../../core/object/task.ts'
 import type { PeerHandlers } from '../../net/cluster/connection.ts'
 import type { Peers } from '../../net/cluster/peers.ts'
 import type { PeerRole } from '../../net/secure/handshake.ts'
-import { readCount, readFields, readText } from '../../net/wire/check.ts'
+import { readCount, readFields, readFlag, readText } from '../../net/wire/check.ts'
 import {
+  type RelayBeats,
+  type RelayPulses,
   readAssign,
   readNodeId,
-  readReports,
+  readRelayBeats,
   readSessionOpen,
+  readSessionReport,
   type SessionAssign,
   type SessionOpen,
+  type SessionPulse,
+  type SessionReport,
   type SessionWelcome,
 } from '../../net/wire/session-messages.ts'
+import type { Clock } from '../base/clock.ts'
+import { createBeatRelay } from './beat-relay.ts'
 
 /** Who leads, as this manager knows it. */
 export type Leader =
@@ -50,11 +56,15 @@ export interface SessionRouterOptions {
   readonly isKnown: (nodeId: NodeId) => boolean
   /** Hands an event to the manager machine. */
   readonly dispatch: (event: ManagerEvent) => void
-  readonly nowMs: () => number
+  readonly clock: Clock
+  /** True on a leader that certainly has no successor yet. */
+  readonly isQuorate: () => boolean
   /** How often nodes are to send a heartbeat. */
   readonly heartbeatMs: () => number
+  /** Throws if this manager and the node are not of one line of descent. */
+  readonly checkEpoch: (nodeId: NodeId, open: SessionOpen) => void
   /** What this manager tells a node besides. */
-  readonly welcome: (nodeId: NodeId, open: SessionOpen) => Omit<SessionWelcome, 'heartbeatMs'>
+  readonly welcome: (nodeId: NodeId, open: SessionOpen) => Omit<SessionWelcome, keyof Admission>
   /** Resolves when the table of this manager knows the node. Throws permission-denied. */
   readonly awaitMember: (nodeId: NodeId) => Promise<void>
   readonly local: LocalWorker
@@ -65,11 +75,13 @@ export interface SessionRouter {
   readonly handlers: Pick<PeerHandlers, 'messages' | 'requests'>
   /** The same for the worker of this process. Throws no-leader, unavailable. */
   readonly open: (nodeId: NodeId, open: SessionOpen) => Promise<SessionWelcome>
-  readonly beat: (nodeId: NodeId, session: string) => Promise<number>
-  readonly report: (nodeId: NodeId, session: string, reports: readonly TaskReport[]) => void
+  readonly beat: (nodeId: NodeId, session: string) => Promise<SessionPulse>
+  readonly report: (nodeId: NodeId, report: SessionReport) => void
   readonly leave: (nodeId: NodeId) => Promise<void>
   /** The machine's word for a node. */
   readonly assign: (nodeId: NodeId, assignments: Assignments) => void
+  /** On the leader: the node's next heartbeat is told to open a new one. */
+  readonly endSession: (nodeId: NodeId) => void
   /** Another leader, or none: sessions are to be opened again. */
   readonly leaderChanged: () => void
   /** Sends a message to every node whose session stands with us. */
@@ -78,11 +90,20 @@ export interface SessionRouter {
   readonly detach: (nodeId: NodeId) => void
 }
 
+/** What the leader says of a session that was opened. */
+type Admission = Pick<SessionWelcome, 'heartbeatMs' | 'isQuorate'>
+
 interface Route {
   readonly via: NodeId
   readonly session: string
+  /** The start of its agent that has the session, and those that had it before. */
+  readonly incarnation: string
+  readonly earlier: readonly string[]
   seq: number
 }
+
+/** Earlier starts of a node's agent that are remembered. */
+const earlierMax = 8
 
 const relayTimeoutMs = 3_000
 const members: readonly PeerRole[] = ['manager', 'worker']
@@ -90,25 +111,31 @@ const members: readonly PeerRole[] = ['manager', 'worker']
 const anybody: readonly PeerRole[] = ['manager', 'worker', 'newcomer']
 
 export function createSessionRouter(options: SessionRouterOptions): SessionRouter {
-  const { ownId, peers, leader, dispatch, nowMs } = options
+  const { ownId, peers, leader, dispatch, clock, isQuorate } = options
+  const { nowMs } = clock
   const attached = new Map<NodeId, string>()
   const routes = new Map<NodeId, Route>()
 
   /** On the leader: the session is the node's one from now on. */
-  const accept = (nodeId: NodeId, via: NodeId, open: SessionOpen): number => {
+  const accept = (nodeId: NodeId, via: NodeId, open: SessionOpen): Admission => {
     if (!options.isKnown(nodeId)) {
       const text = `node ${nodeId} is not a member of this cluster`
       throw new CodedError('not-found', text, { detail: { isExpelled: true } })
     }
     const isLocal = nodeId === ownId
-    routes.set(nodeId, { via, session: open.session, seq: 0 })
-    const { incarnation, description, address, reports, manager } = open
+    const { session, incarnation: start } = open
+    const earlier = earlierStarts(routes.get(nodeId), nodeId, start)
+    routes.set(nodeId, { via, session, incarnation: start, earlier, seq: 0 })
+    const { incarnation, description, address, reports, sentAtMs, fault, manager, trustedKey } =
+      open
     dispatch({
       ...{ type: 'sessionOpened', nowMs: nowMs(), nodeId, incarnation, isLocal },
-      ...{ description, address, reports },
+      ...{ description, address, reports, sentAtMs },
+      ...(fault === undefined ? {} : { fault }),
+      ...(trustedKey === undefined ? {} : { trustedKey }),
       ...(manager === undefined ? {} : { manager }),
     })
-    return isLocal ? 0 : options.heartbeatMs()
+    return { heartbeatMs: options.heartbeatMs(), isQuorate: isQuorate() }
   }
   const routeOf = (nodeId: NodeId, session: string): Route => {
     const route = routes.get(nodeId)
@@ -117,13 +144,19 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
   }
   const hear = (nodeId: NodeId, session: string): number => {
     const { seq } = routeOf(nodeId, session)
-    dispatch({ type: 'heard', nowMs: nowMs(), nodeId })
+    if (nodeId !== ownId) dispatch({ type: 'heard', nowMs: nowMs(), nodeId })
     return seq
   }
+  const hearAll = (beats: RelayBeats['beats']): RelayPulses => {
+    const seqs = beats.map(({ nodeId, session }) =>
+      routes.get(nodeId)?.session === session ? hear(nodeId, session) : -1,
+    )
+    return { seqs, isQuorate: isQuorate() }
+  }
   /** A report of a session that is over says nothing: the next one opens with all of them. */
-  const take = (nodeId: NodeId, session: string, reports: readonly TaskReport[]): void => {
+  const take = (nodeId: NodeId, { session, reports, sentAtMs }: SessionReport): void => {
     if (routes.get(nodeId)?.session !== session) return
-    dispatch({ type: 'reported', nowMs: nowMs(), nodeId, reports })
+    dispatch({ type: 'reported', nowMs: nowMs(), nodeId, reports, sentAtMs })
   }
   const end = (nodeId: NodeId): void => {
     routes.delete(nodeId)
@@ -147,30 +180,32 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
 
   const open = async (nodeId: NodeId, said: SessionOpen): Promise<SessionWelcome> => {
     await options.awaitMember(nodeId)
+    options.checkEpoch(nodeId, said)
     // Before the leader hears of it: what it sends comes through here at once.
     attached.set(nodeId, said.session)
-    const heartbeatMs = await atLeader(
+    const admission = await atLeader(
       () => accept(nodeId, ownId, said),
       async (to) => {
         const reply = readFields(await relay(to, 'relay.open', { nodeId, ...said }), 'reply')
-        return readCount(reply, 'heartbeatMs')
+        return {
+          heartbeatMs: readCount(reply, 'heartbeatMs'),
+          isQuorate: readFlag(reply, 'isQuorate'),
+        }
       },
     )
-    return { heartbeatMs, ...options.welcome(nodeId, said) }
+    return { ...admission, ...options.welcome(nodeId, said) }
   }
-  const beat = (nodeId: NodeId, session: string): Promise<number> =>
+  const beatRelay = createBeatRelay({ clock, relay: (to, body) => relay(to, 'relay.beats', body) })
+  const beat = (nodeId: NodeId, session: string): Promise<SessionPulse> =>
     atLeader(
-      () => hear(nodeId, session),
-      async (to) => {
-        const reply = await relay(to, 'relay.beat', { nodeId, session })
-        return readCount(readFields(reply, 'reply'), 'seq')
-      },
+      () => ({ seq: hear(nodeId, session), isQuorate: isQuorate() }),
+      (to) => beatRelay(to, { nodeId, session }),
     )
-  const report = (nodeId: NodeId, session: string, reports: readonly TaskReport[]): void => {
+  const report = (nodeId: NodeId, said: SessionReport): void => {
     const who = leader()
-    if (who.type === 'self') take(nodeId, session, reports)
+    if (who.type === 'self') take(nodeId, said)
     else if (who.type === 'other') {
-      peers.send(who.nodeId, 'relay.report', { nodeId, session, reports })
+      peers.send(who.nodeId, 'relay.report', { nodeId, ...said })
     }
   }
   const leave = (nodeId: NodeId): Promise<void> =>
@@ -197,6 +232,7 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
       if (route.via === ownId) deliver(nodeId, message)
       else peers.send(route.via, 'relay.assign', { nodeId, ...message })
     },
+    endSession: (nodeId) => routes.delete(nodeId),
     leaderChanged: () => {
       routes.clear()
       for (const [nodeId, session] of attached) {
@@ -206,7 +242,7 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
     },
     tellAttached: (kind, body) => {
       for (const nodeId of attached.keys()) {
-        if (nodeId !== ownId) peers.send(nodeId, kind, body, { replaces: kind })
+        if (nodeId !== ownId) peers.send(nodeId, kind, body)
       }
     },
     detach: (nodeId) => attached.delete(nodeId),
@@ -220,7 +256,7 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
           from: members,
           handle: async (peer, body) => {
             const session = readText(readFields(body, 'beat'), 'session', 64)
-            return { seq: await beat(peer.nodeId, session) }
+            return beat(peer.nodeId, session)
           },
         },
         'session.leave': { from: members, handle: (peer) => leave(peer.nodeId) },
@@ -229,15 +265,14 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
           handle: async (peer, body) => {
             needsLeader()
             const nodeId = readNodeId(readFields(body, 'relay'), 'nodeId')
-            return { heartbeatMs: accept(nodeId, peer.nodeId, readSessionOpen(body)) }
+            return accept(nodeId, peer.nodeId, readSessionOpen(body))
           },
         },
-        'relay.beat': {
+        'relay.beats': {
           from: ['manager'],
           handle: async (_peer, body) => {
             needsLeader()
-            const fields = readFields(body, 'relay')
-            return { seq: hear(readNodeId(fields, 'nodeId'), readText(fields, 'session', 64)) }
+            return hearAll(readRelayBeats(body))
           },
         },
         'relay.leave': {
@@ -252,17 +287,15 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
         'session.report': {
           from: members,
           handle: (peer, body) => {
-            const fields = readFields(body, 'report')
-            report(peer.nodeId, readText(fields, 'session', 64), readReports(fields))
+            report(peer.nodeId, readSessionReport(body))
           },
         },
         'relay.report': {
           from: ['manager'],
           handle: (_peer, body) => {
             needsLeader()
-            const fields = readFields(body, 'relay')
-            const nodeId = readNodeId(fields, 'nodeId')
-            take(nodeId, readText(fields, 'session', 64), readReports(fields))
+            const nodeId = readNodeId(readFields(body, 'relay'), 'nodeId')
+            take(nodeId, readSessionReport(body))
           },
         },
         'relay.assign': {
@@ -275,4 +308,21 @@ export function createSessionRouter(options: SessionRouterOptions): SessionRoute
       },
     },
   }
+}
+
+/**
+ * The starts of this node's agent before this one. Throws permission-denied for one of them: a later
+ * one has taken its place, so two agents run with one state folder.
+ */
+function earlierStarts(
+  route: Route | undefined,
+  nodeId: NodeId,
+  incarnation: string,
+): readonly string[] {
+  if (route === undefined) return []
+  const { earlier, incarnation: current } = route
+  if (current === incarnation) return earlier
+  if (!earlier.includes(incarnation)) return [...earlier, current].slice(-earlierMax)
+  const text = `node ${nodeId} runs twice: a later start of its agent holds the session; if its state folder was copied, remove one of the two and let it join afresh`
+  throw new CodedError('permission-denied', text, { detail: { isExpelled: true } })
 }

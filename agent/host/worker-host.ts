@@ -12,8 +12,9 @@ import type {
   WorkerEffect,
   WorkerEvent,
   WorkerMachine,
+  WorkerMemory,
 } from '../../core/machine/worker.ts'
-import { defaultStopGraceNs } from '../../core/object/defaults.ts'
+import { isLeased, stopGraceMsOf } from '../../core/object/lease.ts'
 import type { Task, TaskReport } from '../../core/object/task.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Executor, ExecutorEvent } from '../executor/executor.ts'
@@ -33,7 +34,12 @@ export interface WorkerHostOptions {
   /** Carries reports to the manager; may drop them when there is no session. */
   readonly report: (reports: readonly TaskReport[]) => void
   /** Keeps the assignments for a start without a manager. */
-  readonly store: (tasks: readonly Task[]) => void
+  readonly store: (memory: WorkerMemory) => void
+  /** How long ago the lease of this node ended; 0 while it is good. */
+  readonly leaseOverMs: () => number
+  /** The engine answers, for the first time or again: it may be another version now. */
+  readonly onEngine: () => void
+  readonly onEngineLost: (reason: string) => void
   readonly onFatal: (error: unknown) => void
 }
 
@@ -65,14 +71,19 @@ export class WorkerHost {
   }
 
   /** What the disk remembers; comes before `start`. */
-  restore(tasks: readonly Task[]): void {
-    this.#dispatch({ type: 'restored', nowMs: this.#nowMs(), tasks })
+  restore(memory: WorkerMemory): void {
+    this.#dispatch({ type: 'restored', nowMs: this.#nowMs(), ...memory })
   }
 
-  /** A manager is reached, or none has been since that time. */
-  setReached(isReached: boolean, sinceMs: number): void {
+  /** A manager is reached, or none has been for so long. */
+  setReached(isReached: boolean, silentMs: number): void {
     if (isReached) this.#dispatch({ type: 'sessionOpened', nowMs: this.#nowMs() })
-    else this.#dispatch({ type: 'sessionLost', nowMs: sinceMs })
+    else this.#dispatch({ type: 'sessionLost', nowMs: this.#nowMs() - silentMs })
+  }
+
+  /** What runs on the node's lease may run, or must stop. */
+  setLease(isGood: boolean): void {
+    this.#dispatch({ type: isGood ? 'leaseRenewed' : 'leaseEnded', nowMs: this.#nowMs() })
   }
 
   assign(assignments: Assignments): void {
@@ -139,7 +150,7 @@ export class WorkerHost {
         this.#options.ingress.setTable(effect.rows)
         return
       case 'store':
-        this.#options.store(effect.tasks)
+        this.#options.store({ tasks: effect.tasks, files: effect.files })
         return
       case 'note':
         this.#options.log(effect.note.level, effect.note.event, effect.note.fields)
@@ -159,10 +170,12 @@ export class WorkerHost {
     const nowMs = this.#nowMs()
     switch (event.type) {
       case 'connected':
+        this.#options.onEngine()
         await this.#list()
         return
       case 'lost':
         this.#dispatch({ type: 'engineLost', nowMs, reason: event.reason })
+        this.#options.onEngineLost(event.reason)
         return
       case 'exited':
         this.#dispatch({ type: 'exited', nowMs, taskId: event.taskId, exit: event.exit })
@@ -263,7 +276,9 @@ export class WorkerHost {
   /** Lets connections finish, then stops the container, both within the stop grace. */
   async #stop(task: Task, signal: AbortSignal): Promise<void> {
     const { clock, executor, ingress } = this.#options
-    const graceMs = (task.spec.container.stopGraceNs ?? defaultStopGraceNs) / nsPerMs
+    // When the lease is over the time to stop runs already, whether or not we were awake.
+    const lateMs = isLeased(task) ? this.#options.leaseOverMs() : 0
+    const graceMs = Math.max(0, stopGraceMsOf(task) - lateMs)
     const beganMs = clock.steadyMs()
     await ingress.drain(task.id, clock.nowMs() + graceMs * (1 - stopShare))
     const leftMs = Math.max(graceMs * stopShare, graceMs - (clock.steadyMs() - beganMs))

@@ -3,6 +3,7 @@
 
 import type { NodeId, TaskId } from '../../core/base/id.ts'
 import type { Command, CommandAnswer } from '../../core/command/command.ts'
+import type { Cluster } from '../../core/object/cluster.ts'
 import type { ManagerStatus } from '../../core/object/node.ts'
 import type { Applied } from '../../core/store/change.ts'
 import type { View } from '../../core/store/view.ts'
@@ -16,19 +17,26 @@ export interface Backend {
    * `not-in-swarm`, `not-a-manager`, `locked`, `no-leader`.
    */
   readonly read: () => Promise<View>
+  /**
+   * What this manager knows without asking anybody, and for how long it has known of no leader.
+   * Throws `not-in-swarm`, `not-a-manager`, `locked`.
+   */
+  readonly stale: () => { readonly view: View; readonly ageMs: number }
   /** Resolves when committed. Throws the same, and whatever the command breaks. */
   readonly submit: (command: Command) => Promise<CommandAnswer>
   /** POST /swarm/init. Resolves to the node's id. */
   readonly init: (request: InitRequest) => Promise<NodeId>
-  /** POST /swarm/join. Resolves when the node takes part. */
-  readonly join: (request: JoinCall) => Promise<void>
+  /** POST /swarm/join. Resolves when the node takes part, with remarks. */
+  readonly join: (request: JoinCall) => Promise<readonly string[]>
+  /** POST /skep/recover: this manager goes on alone. Throws failed-precondition while a leader is heard. */
+  readonly recover: (request: RecoverCall) => Promise<RecoveryPlan>
   /** POST /swarm/leave. */
   readonly leave: (request: { readonly force: boolean }) => Promise<void>
   /** POST /swarm/unlock. Throws bad-request in Swarm's words, conflict if it is not locked. */
   readonly unlock: (key: string) => Promise<void>
   /** The text of the unlock key; '' while managers do not lock. */
   readonly unlockKey: () => Promise<string>
-  /** The two join tokens. */
+  /** The two join tokens, as of the last read. */
   readonly joinTokens: () => Promise<{ readonly worker: string; readonly manager: string }>
   /** What Raft says of a manager now; undefined for workers and while nobody knows. */
   readonly managerStatus: (id: NodeId) => ManagerStatus | undefined
@@ -36,19 +44,36 @@ export interface Backend {
   readonly watch: (listener: (applied: readonly Applied[]) => void) => () => void
   /**
    * Logs of tasks, wherever they run, each entry with its task, lines with their line end. Ends
-   * when all have ended (without `follow`) or the signal aborts. An error that it throws is shown
-   * to the client at the end of what came before.
+   * when all have ended (without `follow`) or the signal aborts. Nodes that cannot be read are told
+   * of; an error that it throws is shown to the client at the end of what came before.
    */
   readonly logs: (
     tasks: readonly TaskId[],
     options: LogOptions,
-    signal: AbortSignal,
+    reader: LogReader,
   ) => AsyncIterable<TaskLogEntry>
   /** A new secret for one of the join tokens. */
   readonly makeJoinSecret: () => string
   /** A new key for managers to lock with, 32 bytes. */
   readonly makeUnlockKey: () => Uint8Array
+  /** The cluster's key as a certificate. */
+  readonly trustRoot: (cluster: Cluster) => TrustRoot
+  /** DER of a public key of the cluster, as such a certificate has it. */
+  readonly issuerKey: (publicKey: Uint8Array) => Uint8Array
+  /** A new key of the cluster, signed by the present one if nodes are to follow by themselves. */
+  readonly makeClusterKey: (
+    cluster: Cluster,
+    how: { readonly isSigned: boolean },
+  ) => Required<Extract<Command, { type: 'cluster.update' }>>['nextKey']
   readonly nowMs: () => number
+}
+
+export interface TrustRoot {
+  /** PEM. */
+  readonly certificate: string
+  /** DER of the issuer's name and of its key. */
+  readonly subject: Uint8Array
+  readonly publicKey: Uint8Array
 }
 
 export interface LocalState {
@@ -86,6 +111,41 @@ export interface JoinCall {
   readonly advertiseAddress?: string
   readonly dataPathAddress?: string
   readonly availability: 'active' | 'pause' | 'drain'
+}
+
+export interface LogReader {
+  readonly signal: AbortSignal
+  readonly onMissed: (missed: MissedLog) => void
+}
+
+/** A node whose logs could not be had, or not to the end. */
+export interface MissedLog {
+  readonly nodeId: NodeId
+  /** One of its tasks, to speak for all. */
+  readonly taskId: TaskId
+  readonly reason: string
+}
+
+export interface RecoverCall {
+  /** Only says what would be done. */
+  readonly isDryRun: boolean
+  /** Also while a leader is heard; and nodes of any epoch may follow. */
+  readonly isForced: boolean
+  /** ip[:port]; absent: as before. */
+  readonly advertiseAddress?: string
+}
+
+/** What recovering does, or would do. */
+export interface RecoveryPlan {
+  /** Counter of the new epoch. */
+  readonly epoch: number
+  /** The last entry of the log, and how many before it may not have been committed. */
+  readonly index: number
+  readonly uncommitted: number
+  /** Nodes whose managers are forgotten. */
+  readonly forgotten: readonly NodeId[]
+  readonly services: number
+  readonly nodes: number
 }
 
 export interface TaskLogEntry extends LogEntry {

@@ -58,6 +58,12 @@ export function sendNothing(call: Pick<Call, 'response'>, status: 200 | 204 = 20
   call.response.end()
 }
 
+/** Answers remarks where docker's client looks for nothing, and ours prints them; nothing if there are none. */
+export function sendWarnings(call: Call, warnings: readonly string[]): void {
+  if (warnings.length === 0) sendNothing(call)
+  else sendJson(call, 200, { Warnings: warnings })
+}
+
 /**
  * Reads a JSON body; an absent one is {}. Throws bad-request (type, syntax, too slow), too-large.
  */

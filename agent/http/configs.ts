@@ -3,17 +3,18 @@
 import { formatConfig, parseConfigSpec } from '../../core/spec/secret-json.ts'
 import { configsOf, findConfig, parseFilters } from '../../core/store/query.ts'
 import { type Call, param, readJson, readObjectVersion, sendJson, sendNothing } from './call.ts'
+import { readView } from './read-view.ts'
 
 /** GET /configs. */
 export async function listConfigs(call: Call): Promise<void> {
   const filters = parseFilters(call.query.get('filters') ?? undefined)
-  const view = await call.api.backend.read()
+  const view = await readView(call)
   sendJson(call, 200, configsOf(view, filters).map(formatConfig))
 }
 
 /** GET /configs/{id}. */
 export async function inspectConfig(call: Call): Promise<void> {
-  const view = await call.api.backend.read()
+  const view = await readView(call)
   sendJson(call, 200, formatConfig(findConfig(view, param(call))))
 }
 

@@ -7,13 +7,15 @@
 
 import { CodedError, formatError } from '../../core/base/error.ts'
 import type { TaskId } from '../../core/base/id.ts'
+import { formatTime } from '../../core/base/time.ts'
 import { isEnded, stateRank, type Task } from '../../core/object/task.ts'
 import { findService, findTask } from '../../core/store/query.ts'
 import type { View } from '../../core/store/view.ts'
 import type { LogOptions } from '../executor/executor.ts'
-import type { TaskLogEntry } from './backend.ts'
+import type { MissedLog, TaskLogEntry } from './backend.ts'
 import { type Call, isOn, param } from './call.ts'
 import { readTime } from './events.ts'
+import { readView } from './read-view.ts'
 import { isOlder } from './version.ts'
 
 /**
@@ -22,7 +24,7 @@ import { isOlder } from './version.ts'
  */
 export async function serviceLogs(call: Call): Promise<void> {
   const options = readOptions(call)
-  const view = await call.api.backend.read()
+  const view = await readView(call)
   const { id, spec } = findService(view, param(call))
   await streamLogs(call, {
     options,
@@ -36,7 +38,7 @@ export async function serviceLogs(call: Call): Promise<void> {
 /** GET /tasks/{id}/logs; with `follow`, until it has ended. */
 export async function taskLogs(call: Call): Promise<void> {
   const options = readOptions(call)
-  const task = findTask(await call.api.backend.read(), param(call))
+  const task = findTask(await readView(call), param(call))
   await streamLogs(call, {
     options,
     tasks: [task],
@@ -87,6 +89,12 @@ interface LogRequest {
   readonly isTerminal: boolean
 }
 
+/** Who reads: until when, and what is done with a node that could not be read. */
+interface Reader {
+  readonly signal: AbortSignal
+  readonly onMissed: (missed: MissedLog) => void
+}
+
 async function streamLogs(call: Call, asked: LogRequest): Promise<void> {
   const { response, signal } = call
   const isMultiplexed = !asked.isTerminal && !isOlder(call.version, '1.42')
@@ -96,7 +104,12 @@ async function streamLogs(call: Call, asked: LogRequest): Promise<void> {
   response.flushHeaders()
   try {
     if (asked.options.follow) await follow(call, asked)
-    else await copyLogs(call, asked, asked.tasks)
+    else {
+      const missed: MissedLog[] = []
+      const onMissed = (node: MissedLog): number => missed.push(node)
+      await copyLogs(call, asked, { tasks: asked.tasks, reader: { signal, onMissed } })
+      if (!signal.aborted) await warnOf(call, asked, missed)
+    }
   } catch (error) {
     if (!(error instanceof CodedError)) throw error
     if (signal.aborted) return
@@ -107,33 +120,70 @@ async function streamLogs(call: Call, asked: LogRequest): Promise<void> {
 }
 
 /** Writes the logs of these tasks until they end. */
-async function copyLogs(call: Call, asked: LogRequest, tasks: readonly Task[]): Promise<void> {
-  const { options, isTerminal } = asked
+async function copyLogs(
+  call: Call,
+  asked: LogRequest,
+  { tasks, reader }: { readonly tasks: readonly Task[]; readonly reader: Reader },
+): Promise<void> {
+  const { options } = asked
   const serviceOf = new Map(tasks.map((task) => [task.id, task.serviceId]))
-  const format = {
-    isTerminal,
-    hasTime: isOn(call, 'timestamps'),
-    hasDetails: isOn(call, 'details'),
-  }
-  const entries = call.api.backend.logs([...serviceOf.keys()], options, call.signal)
+  const entries = call.api.backend.logs([...serviceOf.keys()], options, reader)
   for await (const entry of entries) {
-    if (call.signal.aborted) return
+    if (reader.signal.aborted) return
     if (!options[entry.stream]) continue
-    const bytes = formatEntry(entry, serviceOf.get(entry.taskId) ?? '', format)
+    const bytes = formatEntry(entry, serviceOf.get(entry.taskId) ?? '', formatOf(call, asked))
     if (!call.response.write(bytes)) await drained(call)
   }
 }
 
+function formatOf(
+  call: Call,
+  { isTerminal }: LogRequest,
+): { readonly isTerminal: boolean; readonly hasTime: boolean; readonly hasDetails: boolean } {
+  return { isTerminal, hasTime: isOn(call, 'timestamps'), hasDetails: isOn(call, 'details') }
+}
+
+/**
+ * One line on stderr that names the nodes that were missed. It comes in the name of a task of the
+ * first of them, since clients want to know for each line where it is from, and give up at a frame
+ * of any other kind.
+ */
+async function warnOf(call: Call, asked: LogRequest, missed: readonly MissedLog[]): Promise<void> {
+  const [first] = missed
+  if (first === undefined) return
+  const { view } = call.api.backend.stale()
+  const names = missed.map(({ nodeId, reason }) => {
+    const hostname = view.get('node', nodeId)?.description?.hostname
+    return `node ${hostname ?? nodeId} is not available${hostname === undefined ? '' : ` (${reason})`}`
+  })
+  const text = `warning: incomplete log stream. some logs could not be retrieved for the following reasons: ${names.join(', ')}\n`
+  const entry: TaskLogEntry = {
+    ...{ taskId: first.taskId, nodeId: first.nodeId, stream: 'stderr', data: Buffer.from(text) },
+    time: formatTime(call.api.backend.nowMs()),
+  }
+  const serviceId = view.get('task', first.taskId)?.serviceId ?? ''
+  call.response.write(formatEntry(entry, serviceId, formatOf(call, asked)))
+}
+
 /** Writes logs as they come, those of tasks that begin later too. */
-async function follow(client: Call, asked: LogRequest): Promise<void> {
-  const { backend } = client.api
+async function follow(call: Call, asked: LogRequest): Promise<void> {
+  const { backend } = call.api
   const stop = new AbortController()
-  const call = { ...client, signal: AbortSignal.any([client.signal, stop.signal]) }
+  const warned = new Set<string>()
+  const reader: Reader = {
+    signal: AbortSignal.any([call.signal, stop.signal]),
+    // There is no end to wait for: it is said at once.
+    onMissed: (missed) => {
+      if (warned.has(missed.nodeId)) return
+      warned.add(missed.nodeId)
+      warnOf(call, asked, [missed]).catch(reject)
+    },
+  }
   const { promise, resolve, reject } = Promise.withResolvers<void>()
   const followed = new Set<TaskId>()
   let reading = 0
   const endIfOver = async (): Promise<void> => {
-    if (reading === 0 && asked.isOver(await backend.read()) && reading === 0) resolve()
+    if (reading === 0 && asked.isOver(backend.stale().view)) resolve()
   }
   const begin = (tasks: readonly Task[], options: LogOptions): void => {
     const fresh = tasks.filter(
@@ -142,7 +192,7 @@ async function follow(client: Call, asked: LogRequest): Promise<void> {
     if (fresh.length === 0) return
     for (const task of fresh) followed.add(task.id)
     reading += 1
-    copyLogs(call, { ...asked, options }, fresh)
+    copyLogs(call, { ...asked, options }, { tasks: fresh, reader })
       .finally(() => {
         reading -= 1
       })

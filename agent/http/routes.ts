@@ -19,6 +19,7 @@ import {
   inspectSwarm,
   joinSwarm,
   leaveSwarm,
+  recoverSwarm,
   showUnlockKey,
   unlockSwarm,
   updateSwarm,
@@ -47,6 +48,8 @@ const routes: readonly Route[] = [
   { method: 'POST', path: '/swarm/join', handle: joinSwarm },
   { method: 'POST', path: '/swarm/unlock', handle: unlockSwarm },
   { method: 'GET', path: '/swarm/unlockkey', handle: showUnlockKey },
+
+  { method: 'POST', path: '/skep/recover', handle: recoverSwarm },
 
   { method: 'GET', path: '/nodes', handle: listNodes },
   { method: 'GET', path: '/nodes/{id}', handle: inspectNode },

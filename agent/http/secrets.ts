@@ -3,17 +3,18 @@
 import { formatSecret, parseSecretSpec } from '../../core/spec/secret-json.ts'
 import { findSecret, parseFilters, secretsOf } from '../../core/store/query.ts'
 import { type Call, param, readJson, readObjectVersion, sendJson, sendNothing } from './call.ts'
+import { readView } from './read-view.ts'
 
 /** GET /secrets. */
 export async function listSecrets(call: Call): Promise<void> {
   const filters = parseFilters(call.query.get('filters') ?? undefined)
-  const view = await call.api.backend.read()
+  const view = await readView(call)
   sendJson(call, 200, secretsOf(view, filters).map(formatSecret))
 }
 
 /** GET /secrets/{id}. */
 export async function inspectSecret(call: Call): Promise<void> {
-  const view = await call.api.backend.read()
+  const view = await readView(call)
   sendJson(call, 200, formatSecret(findSecret(view, param(call))))
 }
 

@@ -30,13 +30,14 @@ import {
   sendNothing,
 } from './call.ts'
 import { pinImage } from './digest.ts'
+import { readView } from './read-view.ts'
 import { isOlder } from './version.ts'
 
 /** GET /services, with counts of tasks if `status=true` (API 1.41). */
 export async function listServices(call: Call): Promise<void> {
   const filters = parseFilters(call.query.get('filters') ?? undefined)
   const isCounted = !isOlder(call.version, '1.41') && readFlag(call, 'status')
-  const view = await call.api.backend.read()
+  const view = await readView(call)
   const toText = isOlder(call.version, '1.25')
     ? (service: Service) => JSON.stringify(format(call, service))
     : (service: Service) => formatText(service, isCounted ? countTasks(view, service) : undefined)
@@ -47,7 +48,7 @@ export async function listServices(call: Call): Promise<void> {
 /** GET /services/{id}, with what absent fields mean if `insertDefaults=true`. */
 export async function inspectService(call: Call): Promise<void> {
   const isFull = readFlag(call, 'insertDefaults')
-  const view = await call.api.backend.read()
+  const view = await readView(call)
   const service = findService(view, param(call))
   sendJson(call, 200, format(call, isFull ? withDefaults(service) : service))
 }

@@ -6,6 +6,7 @@ import { defaultClusterSpec } from '../../core/object/defaults.ts'
 import {
   formatSwarm,
   parseClusterSpec,
+  parseRecover,
   parseSwarmInit,
   parseSwarmJoin,
   parseSwarmUnlock,
@@ -20,7 +21,10 @@ import {
   readObjectVersion,
   sendJson,
   sendNothing,
+  sendWarnings,
 } from './call.ts'
+import { readView } from './read-view.ts'
+import { clusterTls, isRotating } from './tls.ts'
 
 /** POST /swarm/init: answers the node's id. Throws conflict-like refusals of the backend. */
 export async function initSwarm(call: Call): Promise<void> {
@@ -28,23 +32,41 @@ export async function initSwarm(call: Call): Promise<void> {
   sendJson(call, 200, await call.api.backend.init(request))
 }
 
+/** POST /skep/recover: this manager goes on alone; `DryRun` only says what that would do. */
+export async function recoverSwarm(call: Call): Promise<void> {
+  const request = parseRecover(await readJson(call))
+  const plan = await call.api.backend.recover(request)
+  sendJson(call, 200, {
+    Epoch: plan.epoch,
+    Index: plan.index,
+    Uncommitted: plan.uncommitted,
+    Forgotten: plan.forgotten,
+    Services: plan.services,
+    Nodes: plan.nodes,
+    DryRun: request.isDryRun,
+  })
+}
+
 /** POST /swarm/join: this node becomes a member; answers when it takes part. */
 export async function joinSwarm(call: Call): Promise<void> {
   const { joinToken: token, ...request } = parseSwarmJoin(await readJson(call))
-  await call.api.backend.join({ ...request, token })
-  sendNothing(call)
+  sendWarnings(call, await call.api.backend.join({ ...request, token }))
 }
 
 /** GET /swarm: settings and join tokens. */
 export async function inspectSwarm(call: Call): Promise<void> {
   const { backend } = call.api
-  const view = await backend.read()
+  const view = await readView(call)
   const cluster = view.cluster()
   if (cluster === undefined) throw new CodedError('not-in-swarm', swarmTexts.notPart)
-  sendJson(call, 200, formatSwarm(cluster, await backend.joinTokens()))
+  const trust = { tls: clusterTls(backend, cluster), isRotating: isRotating(view, cluster) }
+  sendJson(call, 200, formatSwarm(cluster, await backend.joinTokens(), trust))
 }
 
-/** POST /swarm/update?version=N, with the flags that rotate tokens. */
+/**
+ * POST /swarm/update?version=N, with the flags that rotate tokens, and `compromised=1`: the key of
+ * the cluster that is to be rotated is in wrong hands, and so is what it signs.
+ */
 export async function updateSwarm(call: Call): Promise<void> {
   const { backend } = call.api
   const body = await readJson(call)
@@ -55,9 +77,11 @@ export async function updateSwarm(call: Call): Promise<void> {
   const cluster = (await backend.read()).cluster()
   if (cluster === undefined) throw new CodedError('not-in-swarm', swarmTexts.notPart)
   const spec = parseClusterSpec(body, cluster.spec)
+  const isKeyRotated = spec.ca.forceRotate !== cluster.spec.ca.forceRotate
+  const isCompromised = isKeyRotated && isOn(call, 'compromised')
   const rotate: Partial<JoinSecrets> = {
-    ...(isWorkerRotated ? { worker: backend.makeJoinSecret() } : {}),
-    ...(isManagerRotated ? { manager: backend.makeJoinSecret() } : {}),
+    ...(isWorkerRotated || isCompromised ? { worker: backend.makeJoinSecret() } : {}),
+    ...(isManagerRotated || isCompromised ? { manager: backend.makeJoinSecret() } : {}),
   }
   await backend.submit({
     type: 'cluster.update',
@@ -66,6 +90,9 @@ export async function updateSwarm(call: Call): Promise<void> {
     rotate,
     freshUnlockKey: backend.makeUnlockKey(),
     isUnlockKeyRotated,
+    ...(isKeyRotated
+      ? { nextKey: backend.makeClusterKey(cluster, { isSigned: !isCompromised }) }
+      : {}),
   })
   sendNothing(call)
 }

@@ -4,10 +4,13 @@
 import { cpus, hostname, release, totalmem } from 'node:os'
 import { CodedError, formatError } from '../../core/base/error.ts'
 import { formatTime } from '../../core/base/time.ts'
-import { formatClusterInfo } from '../../core/spec/cluster-json.ts'
+import type { Cluster } from '../../core/object/cluster.ts'
+import { type ClusterTrust, formatClusterInfo } from '../../core/spec/cluster-json.ts'
+import type { View } from '../../core/store/view.ts'
 import type { LocalState } from './backend.ts'
 import { type Call, sendJson } from './call.ts'
 import { engineTimeoutMs, parseObject } from './engine.ts'
+import { clusterTls, isRotating } from './tls.ts'
 import { apiVersionMin, offeredVersion, pathForEngine } from './version.ts'
 
 type Document = Readonly<Record<string, unknown>>
@@ -187,7 +190,7 @@ async function swarmInfo(
 ): Promise<{ readonly swarm: Document; readonly warnings: readonly string[] }> {
   const local = call.api.backend.state()
   const head = {
-    NodeID: local.nodeId ?? '',
+    NodeID: local.state === 'locked' ? '' : (local.nodeId ?? ''),
     NodeAddr: local.nodeAddress,
     LocalNodeState: local.state,
     ControlAvailable: local.state === 'active' && local.isManager,
@@ -206,13 +209,20 @@ async function swarmInfo(
       ...head,
       Nodes: view.count('node'),
       Managers: managers,
-      ...(cluster === undefined ? {} : { Cluster: formatClusterInfo(cluster) }),
+      ...(cluster === undefined
+        ? {}
+        : { Cluster: formatClusterInfo(cluster, trustOf(call, view, cluster)) }),
     }
     return { swarm, warnings: managers === 2 ? [twoManagers] : [] }
   } catch (error) {
     if (!(error instanceof CodedError)) throw error
     return { swarm: { ...head, Error: formatError(error) }, warnings: [] }
   }
+}
+
+function trustOf(call: Call, view: View, cluster: Cluster): ClusterTrust {
+  const tls = clusterTls(call.api.backend, cluster)
+  return { tls, isRotating: isRotating(view, cluster) }
 }
 
 const twoManagers =

@@ -6,11 +6,12 @@ import { formatTask } from '../../core/spec/task-json.ts'
 import { findTask, parseFilters, tasksOf } from '../../core/store/query.ts'
 import type { View } from '../../core/store/view.ts'
 import { type Call, param, sendJson } from './call.ts'
+import { readView } from './read-view.ts'
 
 /** GET /tasks. */
 export async function listTasks(call: Call): Promise<void> {
   const filters = parseFilters(call.query.get('filters') ?? undefined)
-  const view = await call.api.backend.read()
+  const view = await readView(call)
   sendJson(
     call,
     200,
@@ -25,7 +26,7 @@ function isUpToDate(view: View, task: Task): boolean {
 
 /** GET /tasks/{id}. */
 export async function inspectTask(call: Call): Promise<void> {
-  const view = await call.api.backend.read()
+  const view = await readView(call)
   sendJson(call, 200, format(view, findTask(view, param(call))))
 }
 

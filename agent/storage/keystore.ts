@@ -96,6 +96,12 @@ export async function loadNodeKey(place: KeyPlace): Promise<KeyPair> {
   return made
 }
 
+/** Writes down a key pair that the node had before. Throws disk-full. */
+export async function saveNodeKey(place: KeyPlace, keys: KeyPair): Promise<void> {
+  const path = `${place.folder}/${nodeKeyName}`
+  await saveState(place.disk, path, { value: { privateKey: keys.privateKey } })
+}
+
 /** New keys for a manager to be. */
 export function makeManagerKeys(clusterKey?: KeyPair): ManagerKeys {
   return { managerKey: makeExchangeKeys(), clusterKey, dataKeys: [makeDataKey()] }

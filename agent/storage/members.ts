@@ -8,6 +8,7 @@ import { loadState, saveState } from './files.ts'
 const bytesMax = 8 * 1024 * 1024
 /** Writes come one after the other, and of those that wait the newest is enough. */
 let writing: Promise<void> = Promise.resolve()
+let newest: Uint8Array | undefined
 
 function pathOf(folder: string): string {
   return `${folder}/members.state`
@@ -22,7 +23,10 @@ export async function loadMembers(folder: string): Promise<Uint8Array | undefine
 
 /** Writes it down, whole or not at all. Throws disk-full. */
 export function saveMembers(folder: string, signed: Uint8Array): Promise<void> {
-  const next = writing.then(() => saveState(realDisk, pathOf(folder), { value: { signed } }))
+  newest = signed
+  const next = writing.then(async () => {
+    if (newest === signed) await saveState(realDisk, pathOf(folder), { value: { signed } })
+  })
   writing = next.catch(() => undefined)
   return next
 }

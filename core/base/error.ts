@@ -32,6 +32,11 @@ export const errorCodes = {
     rpc: 'PermissionDenied',
     meaning: 'the other side does not trust this node',
   },
+  'not-a-member': {
+    status: 403,
+    rpc: 'PermissionDenied',
+    meaning: 'the cluster knows no node with that id and key',
+  },
   'not-in-swarm': { status: 503, meaning: 'this node belongs to no cluster' },
   'not-a-manager': { status: 503, meaning: 'this node is a worker' },
   locked: { status: 503, meaning: 'the manager waits for its unlock key' },

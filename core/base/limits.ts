@@ -52,6 +52,8 @@ export const limits = {
   taskHistoryMax: 1_000,
   /** The longest heartbeat period: a lost node must be noticed within the hour. */
   heartbeatPeriodNsMax: 3_600_000_000_000,
+  /** Earlier keys of the cluster that are kept, for nodes that were away: each was a deed. */
+  formerKeysMax: 16,
   /** Problems that one error lists; more are counted. */
   problemsMax: 20,
 } as const

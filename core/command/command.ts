@@ -5,7 +5,7 @@
 // host of the node that received it; core draws only ids and jitter.
 
 import type { ClusterId, ConfigId, NodeId, SecretId, ServiceId } from '../base/id.ts'
-import type { ClusterKey, ClusterSpec, JoinSecrets } from '../object/cluster.ts'
+import type { ClusterEpoch, ClusterKey, ClusterSpec, JoinSecrets } from '../object/cluster.ts'
 import type { NodeDescription, NodeKeys, NodeRole, NodeSpec, NodeState } from '../object/node.ts'
 import type { ConfigSpec, SecretSpec } from '../object/secret.ts'
 import type { ServiceSpec } from '../object/service.ts'
@@ -40,7 +40,21 @@ export type Command =
       /** A fresh unlock key: taken when locking is turned on, or when it is to be rotated. */
       readonly freshUnlockKey: Uint8Array
       readonly isUnlockKeyRotated: boolean
+      /**
+       * The key that follows the present one, and that one's signature over it. Without it nobody
+       * but managers follows: the present key is in wrong hands.
+       */
+      readonly nextKey?: { readonly key: ClusterKey; readonly signature?: Uint8Array }
     }
+  /** A manager goes on alone, in a new epoch; only its machine asks. */
+  | {
+      readonly type: 'cluster.recover'
+      readonly epoch: ClusterEpoch
+      /** Its id in Raft. */
+      readonly memberId: string
+    }
+  /** Raft has let this member of a node go; only the leader's machine asks. */
+  | { readonly type: 'node.retire'; readonly id: NodeId; readonly memberId: string }
   | {
       readonly type: 'node.update'
       readonly id: NodeId
@@ -63,6 +77,10 @@ export type Command =
       readonly id: NodeId
       readonly description: NodeDescription
       readonly address: string
+      /** The cluster's key that its certificate is signed with. */
+      readonly trustedKey?: Uint8Array
+      /** Why it can run nothing at present. */
+      readonly fault?: string
       /** Given by a node that is to be a manager and has made its key. */
       readonly manager?: { readonly key: Uint8Array; readonly address: string }
     }

@@ -18,8 +18,12 @@ export function joinNode(
   const { id, role, keys, availability, address, managerAddress } = command
   const known = draft.get('node', id)
   if (known !== undefined) {
-    // Its answer was lost on the way, and it asks again.
-    if (equal(known.keys.worker, keys.worker)) return { id, warnings: [] }
+    // Its answer was lost on the way, and it asks again, perhaps after it was started anew.
+    if (equal(known.keys.worker, keys.worker) && known.spec.role === role) {
+      const place = managerAddress === undefined ? {} : { managerAddress }
+      draft.put<Node>({ ...known, keys, ...place })
+      return { id, warnings: [] }
+    }
     throw new CodedError('already-exists', `node ${id} is a member already, with another key`)
   }
   draft.put<Node>({
@@ -47,15 +51,28 @@ export function updateNode(
   validateNode(command.spec)
   const isDemoted = node.spec.role === 'manager' && command.spec.role === 'worker'
   if (isDemoted) checkDemotion(draft, node, context)
-  draft.put<Node>({ ...(isDemoted ? withoutManager(node) : node), spec: command.spec })
+  draft.put<Node>({ ...node, spec: command.spec })
   return {
     id: node.id,
     warnings: command.spec.role === node.spec.role ? [] : managerWarnings(draft),
   }
 }
 
-/** Its key as a manager and its place in Raft are void; promoted again it gets new ones. */
-function withoutManager(node: Node): Node {
+/** Raft has let a member go: the node is no manager any more, whatever it is to be next. */
+export function retireManager(
+  draft: Draft,
+  command: Extract<Command, { type: 'node.retire' }>,
+): CommandAnswer {
+  const node = nodeOf(draft, command.id)
+  if (node.memberId === command.memberId) draft.put<Node>(demoted(node))
+  return { id: node.id, warnings: [] }
+}
+
+/**
+ * Its key as a manager and its place in Raft are void; promoted again it gets new ones. Not before
+ * Raft has let it go: until then it must be heard, to hand over and to learn that it may stop.
+ */
+export function demoted(node: Node): Node {
   const { managerAddress: _address, memberId: _member, ...rest } = node
   return { ...rest, keys: { worker: node.keys.worker }, generation: node.generation + 1 }
 }
@@ -107,16 +124,21 @@ function managerWarnings(draft: Draft): readonly string[] {
   return [...(count % 2 === 0 && count > 0 ? [even] : []), ...(count > 7 ? [many] : [])]
 }
 
-/** The node's session is open and says what it is: the node is ready. */
+/** The node's session is open and says what it is: the node is ready, or says why not. */
 export function describeNode(
   draft: Draft,
   command: Extract<Command, { type: 'node.describe' }>,
 ): CommandAnswer {
   const node = nodeOf(draft, command.id)
+  const { description, address, fault } = command
   draft.put<Node>({
     ...node,
-    description: command.description,
-    status: { state: 'ready', address: command.address },
+    description,
+    ...(command.trustedKey === undefined ? {} : { trustedKey: command.trustedKey }),
+    status:
+      fault === undefined
+        ? { state: 'ready', address }
+        : { state: 'down', address, message: fault },
     ...managerPart(node, command.manager),
   })
   return { id: node.id, warnings: [] }
@@ -141,10 +163,10 @@ export function setNodeState(
   command: Extract<Command, { type: 'node.state' }>,
 ): CommandAnswer {
   const node = nodeOf(draft, command.id)
-  draft.put<Node>({
-    ...node,
-    status: { ...node.status, state: command.state, message: command.message },
-  })
+  const { downAtMs: _before, ...status } = node.status
+  const { state, message } = command
+  const since = state === 'down' ? { downAtMs: draft.nowMs } : {}
+  draft.put<Node>({ ...node, status: { ...status, state, message, ...since } })
   return { id: node.id, warnings: [] }
 }
 

@@ -2,10 +2,17 @@
 // to the draft; one that throws has changed nothing that anybody will see.
 
 import type { Draft } from '../store/draft.ts'
-import { initCluster, updateCluster } from './cluster.ts'
+import { initCluster, recoverCluster, updateCluster } from './cluster.ts'
 import type { Command, CommandAnswer, CommandType } from './command.ts'
 import type { CommandContext } from './context.ts'
-import { describeNode, joinNode, removeNode, setNodeState, updateNode } from './node.ts'
+import {
+  describeNode,
+  joinNode,
+  removeNode,
+  retireManager,
+  setNodeState,
+  updateNode,
+} from './node.ts'
 import {
   createConfig,
   createSecret,
@@ -26,9 +33,11 @@ type Runner<Type extends CommandType> = (
 const runners: { readonly [Type in CommandType]: Runner<Type> } = {
   'cluster.init': initCluster,
   'cluster.update': updateCluster,
+  'cluster.recover': recoverCluster,
   'node.join': joinNode,
   'node.update': updateNode,
   'node.remove': removeNode,
+  'node.retire': retireManager,
   'node.describe': describeNode,
   'node.state': setNodeState,
   'service.create': createService,

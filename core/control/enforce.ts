@@ -5,6 +5,7 @@
 // task; the old one is told to end only when the new one runs, so that a node that comes back
 // with a working copy has not lost it for nothing.
 
+import { isLeased, replaceableAtMs } from '../object/lease.ts'
 import type { Service } from '../object/service.ts'
 import { isEnded, type Task } from '../object/task.ts'
 import { matchesNode, parseConstraints } from '../spec/constraint.ts'
@@ -36,6 +37,15 @@ function orphanLost(pass: ControlPass, service: Service): void {
     if (task.status.state === 'pending') continue
     const node = pass.draft.get('node', task.nodeId)
     if (node !== undefined && node.status.state !== 'down') continue
+    if (node !== undefined && isLeased(task)) {
+      // A node that is heard of and cannot stop anything keeps it: nobody knows what it runs.
+      if (node.status.downAtMs === undefined) continue
+      const dueMs = replaceableAtMs(task, node.status.downAtMs)
+      if (pass.draft.nowMs < dueMs) {
+        pass.wake(dueMs)
+        continue
+      }
+    }
     const { runningSinceMs } = task.status
     pass.draft.put<Task>({
       ...task,

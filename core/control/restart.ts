@@ -78,8 +78,8 @@ export function decideRestart(task: Task, nowMs: number): RestartDecision {
   const policy = fullRestart(task.spec.restart)
   const before = task.restarts ?? { count: 0, failures: 0 }
   const ranMs = task.status.atMs - (task.status.runningSinceMs ?? task.status.atMs)
-  // Losing its node is no fault of the task.
-  const isLost = task.status.state === 'orphaned'
+  // Losing its node is no fault of the task; nor is its being stopped there when its lease was over.
+  const isLost = task.status.state === 'orphaned' || task.status.state === 'shutdown'
   const failures = ranMs >= stableMs || isLost ? 0 : before.failures
   const windowMs = policy.windowNs / nsPerMs
   const timesMs = (before.timesMs ?? []).filter((atMs) => atMs > nowMs - windowMs)

@@ -10,11 +10,17 @@
 import { equal } from '../base/equal.ts'
 import type { NodeId, TaskId } from '../base/id.ts'
 import type { ClusterObject } from '../object/object.ts'
+import type { Config, Secret } from '../object/secret.ts'
 import type { ServiceSpec } from '../object/service.ts'
 import { isEnded, type Task } from '../object/task.ts'
 import type { Applied } from '../store/change.ts'
 import type { View } from '../store/view.ts'
 import type { Assignments, FileContent, FileId } from './protocol.ts'
+
+/** Label of a secret: `false` wants no copy of it on any disk of a worker. */
+const offlineLabel = 'skep.offline'
+/** Label of the cluster: `false` wants that for all secrets. */
+const offlineSecretsLabel = 'skep.offline-secrets'
 
 /** The secrets and configs that a spec wants as files, with their names for people. */
 export function fileReferences(
@@ -57,8 +63,28 @@ function needsFiles({ nodeId, status }: Task): boolean {
 export function fileContents(view: View, ids: Iterable<FileId>): readonly FileContent[] {
   return [...ids].flatMap((id) => {
     const object = view.get('secret', id) ?? view.get('config', id)
-    return object === undefined ? [] : [{ id, data: object.spec.data }]
+    if (object === undefined) return []
+    return [{ id, data: object.spec.data, isOffline: isOffline(view, object) }]
   })
+}
+
+/** True unless the cluster keeps no secrets offline, or this one is not to be. */
+function isOffline(view: View, object: Secret | Config): boolean {
+  if (object.kind === 'config') return true
+  const isForbidden = view.cluster()?.spec.labels[offlineSecretsLabel] === 'false'
+  return !isForbidden && object.spec.labels[offlineLabel] !== 'false'
+}
+
+/** True if these changes allow, or forbid, copies that nodes have been told of. */
+export function changesOffline(applied: readonly Applied[]): boolean {
+  const rule = (object: ClusterObject | undefined): string | undefined => {
+    if (object?.kind === 'cluster') return object.spec.labels[offlineSecretsLabel]
+    return object?.kind === 'secret' ? object.spec.labels[offlineLabel] : undefined
+  }
+  return applied.some(
+    ({ before, after }) =>
+      before !== undefined && after !== undefined && rule(before) !== rule(after),
+  )
 }
 
 /** The difference that these changes, which `view` holds already, make to each node's files. */

@@ -2,14 +2,16 @@
 // a grace without any is the verdict, a closed connection is not.
 //
 //   heard --grace without a word--> due --alone--> down
-//                                    '--with a third of all--> unknown --15 s--> down
+//                                    '--with a third of all--> unknown --15 s, in batches--> down
 //
 // It lives on the leader only and is not in the log: a new leader gives everybody a fresh grace.
-// Two lessons of the field are built in. A node that was called down and was not (it comes back as
-// the same process) gets twice the grace, which shrinks again over an hour. And when many nodes
-// fall silent together it is the network or ourselves, so they are not replaced at once.
+// Lessons of the field are built in. A node that was called down and was not (it comes back as the
+// same process) gets twice the grace, which shrinks again over an hour. When many nodes fall silent
+// together it is the network or ourselves, so they are not replaced at once, and then not all at
+// once. And a judge who overslept, or whose clock was set, blames nobody for it.
 
 import type { NodeId } from '../base/id.ts'
+import { graceHeartbeats } from '../object/lease.ts'
 
 export interface LivenessOptions {
   readonly heartbeatMs: () => number
@@ -21,14 +23,17 @@ export interface Verdict {
   readonly silentMs: number
 }
 
-/** Missed heartbeats that make the grace. */
-const graceHeartbeats = 3
 const graceMsMax = 60_000
 /** A grace that was doubled halves again in this time. */
 const forgiveMs = 30 * 60_000
 /** Nodes that fall silent within this time do so together. */
 const togetherMs = 3_000
 const unknownMs = 15_000
+/** Of those that are lost together, this part is given up at a time, and then the next. */
+const batchShare = 0.2
+const batchMs = 2_000
+/** A verdict that comes so much later than it was due was held up here. */
+const lateMsMin = 250
 
 interface Watched {
   heardAtMs: number
@@ -44,6 +49,11 @@ interface Watched {
 export class Liveness {
   readonly #options: LivenessOptions
   readonly #nodes = new Map<NodeId, Watched>()
+  /** When it was asked last, and when it wanted to be. */
+  #judgedAtMs = -Infinity
+  #dueAtMs: number | undefined
+  /** When the next batch of those that are lost together may be given up. */
+  #nextBatchAtMs = -Infinity
 
   constructor(options: LivenessOptions) {
     this.#options = options
@@ -52,6 +62,9 @@ export class Liveness {
   /** A new leader: each of these nodes is given a fresh grace to be heard in. */
   begin(nodes: readonly NodeId[], nowMs: number): void {
     this.#nodes.clear()
+    this.#judgedAtMs = nowMs
+    this.#dueAtMs = undefined
+    this.#nextBatchAtMs = -Infinity
     for (const id of nodes) this.#nodes.set(id, fresh('', nowMs))
   }
 
@@ -91,6 +104,7 @@ export class Liveness {
 
   /** The nodes whose state changes now; each is named once. */
   judge(nowMs: number): readonly Verdict[] {
+    this.#forgiveSleep(nowMs)
     const silent = [...this.#nodes].filter(([id, watched]) => {
       return watched.state === 'heard' && nowMs - watched.heardAtMs >= this.graceMs(id, nowMs)
     })
@@ -104,10 +118,7 @@ export class Liveness {
       watched.unknownSinceMs = nowMs
       say(id, watched, isMass ? 'unknown' : 'down')
     }
-    for (const [id, watched] of this.#nodes) {
-      const isOver = nowMs - watched.unknownSinceMs >= unknownMs
-      if (watched.state === 'unknown' && isOver) say(id, watched, 'down')
-    }
+    for (const [id, watched] of this.#batch(nowMs)) say(id, watched, 'down')
     return verdicts
   }
 
@@ -118,11 +129,40 @@ export class Liveness {
       if (watched.state === 'down') continue
       const dueMs =
         watched.state === 'unknown'
-          ? watched.unknownSinceMs + unknownMs
+          ? Math.max(watched.unknownSinceMs + unknownMs, this.#nextBatchAtMs)
           : watched.heardAtMs + this.graceMs(id, nowMs)
       atMs = Math.min(atMs ?? Infinity, dueMs)
     }
+    this.#dueAtMs = atMs
     return atMs
+  }
+
+  /** Those whose time as unknown is over, as far as this batch takes them. */
+  #batch(nowMs: number): readonly (readonly [NodeId, Watched])[] {
+    if (nowMs < this.#nextBatchAtMs) return []
+    const isOver = ({ state, unknownSinceMs }: Watched): boolean =>
+      state === 'unknown' && nowMs - unknownSinceMs >= unknownMs
+    const over = [...this.#nodes].filter(([, watched]) => isOver(watched))
+    const batch = over.slice(0, Math.max(1, Math.ceil(this.#nodes.size * batchShare)))
+    if (over.length > batch.length) this.#nextBatchAtMs = nowMs + batchMs
+    return batch
+  }
+
+  /** Time in which this leader did not look, or that never passed, counts against nobody. */
+  #forgiveSleep(nowMs: number): void {
+    const sinceMs = nowMs - this.#judgedAtMs
+    const isLate = this.#dueAtMs !== undefined && nowMs - this.#dueAtMs >= lateMsMin
+    // Times of a clock that was set back lie ahead: they become now.
+    const shiftMs = isLate ? Math.max(0, sinceMs) : 0
+    this.#judgedAtMs = nowMs
+    this.#dueAtMs = undefined
+    if (shiftMs === 0 && sinceMs >= 0) return
+    for (const watched of this.#nodes.values()) {
+      watched.heardAtMs = Math.min(nowMs, watched.heardAtMs + shiftMs)
+      watched.unknownSinceMs = Math.min(nowMs, watched.unknownSinceMs + shiftMs)
+      watched.stretchedAtMs = Math.min(nowMs, watched.stretchedAtMs + shiftMs)
+    }
+    this.#nextBatchAtMs = Math.min(this.#nextBatchAtMs, nowMs + batchMs)
   }
 
   /** True if a third of all nodes, and at least two, are silent or were lost just now. */

@@ -1,8 +1,9 @@
 // Members: what Raft's membership lacks to be what the nodes' roles say, one change at a time.
 //
 //   role manager, key known   -> add as learner -> promote once it has caught up
-//   role worker, or node gone -> remove; a leader hands over first
+//   role worker, or node gone -> remove; a leader hands over first -> retire: its key counts no more
 
+import type { NodeId } from '../base/id.ts'
 import type { Membership, MembershipChange } from '../raft/types.ts'
 import type { View } from '../store/view.ts'
 
@@ -10,13 +11,26 @@ export type MemberStep =
   | { readonly type: 'change'; readonly change: MembershipChange }
   /** This leader is to go: another one must remove it. */
   | { readonly type: 'transfer' }
+  /** Raft has let this member go. */
+  | { readonly type: 'retire'; readonly id: NodeId; readonly memberId: string }
 
 /** The next step towards the roles; undefined when all is as it should be. */
 export function nextMemberStep(
   view: View,
-  raft: { readonly membership: Membership; readonly leaderId: string },
+  raft: {
+    /** In force, and as far as it is committed. */
+    readonly membership: Membership
+    readonly committed: Membership
+    readonly leaderId: string
+  },
 ): MemberStep | undefined {
   const { members, removed } = raft.membership
+  for (const { id, spec, memberId } of view.all('node')) {
+    if (memberId === undefined) continue
+    const isIn = [...members, ...raft.committed.members].some((each) => each.id === memberId)
+    const isOver = spec.role === 'worker' || raft.committed.removed.includes(memberId)
+    if (!isIn && isOver) return { type: 'retire', id, memberId }
+  }
   const wanted = new Set<string>()
   for (const { spec, memberId: id, managerAddress: address } of view.all('node')) {
     if (spec.role !== 'manager' || id === undefined || address === undefined) continue

@@ -23,4 +23,6 @@ export type FileId = SecretId | ConfigId
 export interface FileContent {
   readonly id: FileId
   readonly data: Uint8Array
+  /** The node may keep a sealed copy on its disk, for restarts without a manager. */
+  readonly isOffline: boolean
 }

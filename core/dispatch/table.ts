@@ -18,7 +18,9 @@ export interface MemberRow {
 
 export interface MemberTable {
   readonly clusterId: ClusterId
-  /** Index of the log that it was read at: a higher one is newer. */
+  /** Counter of the epoch; absent: 1. */
+  readonly epoch?: number
+  /** Index of the log that it was read at: within an epoch a higher one is newer. */
   readonly index: number
   readonly rows: readonly MemberRow[]
 }
@@ -36,11 +38,20 @@ export interface Claim {
 export function tableOf(view: View, index: number): MemberTable | undefined {
   const cluster = view.cluster()
   if (cluster === undefined) return undefined
-  const rows = view.all('node').map(({ id, spec, keys, generation, managerAddress }) => ({
-    ...{ id, role: spec.role, keys, generation },
+  const rows = view.all('node').map(({ id, spec, keys, generation, memberId, managerAddress }) => ({
+    // One that is to be a worker is a manager until Raft has let it go.
+    ...{ id, role: memberId === undefined ? spec.role : 'manager', keys, generation },
     ...(managerAddress === undefined ? {} : { managerAddress }),
   }))
-  return { clusterId: cluster.id, index, rows }
+  const { epoch } = cluster
+  const common = { clusterId: cluster.id, index, rows }
+  return epoch === undefined ? common : { ...common, epoch: epoch.counter }
+}
+
+/** True if the table tells newer things than the other one. */
+export function isNewerTable(table: MemberTable, other: MemberTable): boolean {
+  const [epoch, otherEpoch] = [table.epoch ?? 1, other.epoch ?? 1]
+  return epoch === otherEpoch ? table.index > other.index : epoch > otherEpoch
 }
 
 /**

@@ -21,15 +21,18 @@ import type { Command, CommandAnswer } from '../command/command.ts'
 import { runCommand } from '../command/run.ts'
 import { runControllers } from '../control/pipeline.ts'
 import { assignmentChanges, completeAssignments } from '../dispatch/assignments.ts'
+import { changesOffline } from '../dispatch/files.ts'
 import { Liveness } from '../dispatch/liveness.ts'
 import { nextMemberStep } from '../dispatch/members.ts'
 import type { Assignments } from '../dispatch/protocol.ts'
 import { defaultClusterSpec } from '../object/defaults.ts'
+import { isLeased } from '../object/lease.ts'
 import type { NodeDescription } from '../object/node.ts'
 import type { ClusterObject } from '../object/object.ts'
-import type { TaskReport } from '../object/task.ts'
+import { isEnded, type TaskReport } from '../object/task.ts'
 import type {
   Entry,
+  Fate,
   Message,
   Outgoing,
   Raft,
@@ -74,6 +77,12 @@ export type ManagerEvent =
       readonly address: string
       /** What its tasks are now: it may have a task that was given up for lost. */
       readonly reports: readonly TaskReport[]
+      /** The cluster's key that its certificate is signed with. */
+      readonly trustedKey?: Uint8Array
+      /** Why it can run nothing at present. */
+      readonly fault?: string
+      /** When that was, by the node's own clock; absent for one that shares ours. */
+      readonly sentAtMs?: number
       readonly manager?: { readonly key: Uint8Array; readonly address: string }
     }
   /** A heartbeat, or anything else, came over the node's session. */
@@ -90,6 +99,7 @@ export type ManagerEvent =
       readonly nowMs: number
       readonly nodeId: NodeId
       readonly reports: readonly TaskReport[]
+      readonly sentAtMs?: number
     }
   | { readonly type: 'snapshotSaved'; readonly nowMs: number; readonly snapshot: Snapshot }
   /** This leader is about to stop: another one is to lead before it does. */
@@ -114,6 +124,8 @@ export type ManagerEffect =
   /** The committed view now holds all that the read must see. */
   | { readonly type: 'readReady'; readonly requestId: number }
   | { readonly type: 'assign'; readonly nodeId: NodeId; readonly assignments: Assignments }
+  /** The node was called down, or unknown: it has to open a new session to be ready again. */
+  | { readonly type: 'endSession'; readonly nodeId: NodeId }
   | { readonly type: 'applied'; readonly applied: readonly Applied[] }
   /** Write these objects aside under this head, then say `snapshotSaved`. */
   | {
@@ -124,6 +136,8 @@ export type ManagerEffect =
   /** Read this snapshot once the `save` before it is durable, then say `snapshotRead`. */
   | { readonly type: 'readSnapshot'; readonly snapshot: Snapshot }
   | { readonly type: 'role'; readonly role: RoleState }
+  /** Raft has stopped, or should be: this member has no place in the cluster any more. */
+  | { readonly type: 'fate'; readonly fate: Fate }
   | { readonly type: 'note'; readonly note: Note }
 
 /** What an entry of the log says: the time of its making and its changes. */
@@ -144,6 +158,8 @@ const queuedMax = 1_000
 const passesMax = 8
 /** How soon a refused change of membership is tried again. */
 const membersRetryMs = 200
+/** Clocks that differ by less are taken for one. */
+const skewMsMin = 2_000
 /** A follower that answered no heartbeat for so long is called unreachable. */
 const reachableTicks = 20
 
@@ -161,6 +177,9 @@ export class ManagerMachine {
   #judgeAtMs: number | undefined
   /** When to try the next change of Raft's membership again. */
   #membersAtMs: number | undefined
+  /** Raft's membership is left alone until the store has come so far. */
+  #membersFromIndex = 0
+  readonly #isRecoveryForced: boolean
   #readyAtIndex: number | undefined
   #isReady = false
   #snapshotIndex: number
@@ -173,6 +192,9 @@ export class ManagerMachine {
   #raftWakeTicks: number | undefined
   /** Ticks that passed and that raft was not told of yet. */
   #elapsedTicks = 0
+  /** How far the cluster's time is ahead of this host's: it never goes back, whoever leads. */
+  #aheadMs = 0
+  #nowMs = 0
   #effects: ManagerEffect[] = []
 
   constructor(options: {
@@ -180,9 +202,12 @@ export class ManagerMachine {
     readonly random: Random
     /** What the newest snapshot holds, and its index. */
     readonly snapshot?: { readonly index: number; readonly objects: readonly ClusterObject[] }
+    /** A new epoch may take nodes that have followed another one. */
+    readonly isRecoveryForced?: boolean
   }) {
     this.#raft = options.raft
     this.#random = options.random
+    this.#isRecoveryForced = options.isRecoveryForced ?? false
     this.#liveness = new Liveness({
       heartbeatMs: () =>
         (this.#store.committed.cluster() ?? { spec: defaultClusterSpec }).spec.dispatcher
@@ -218,7 +243,7 @@ export class ManagerMachine {
     const times = [...this.#wakes.values()]
     if (this.#judgeAtMs !== undefined) times.push(this.#judgeAtMs)
     if (this.#membersAtMs !== undefined) times.push(this.#membersAtMs)
-    return times.length === 0 ? undefined : Math.min(...times)
+    return times.length === 0 ? undefined : Math.min(...times) - this.#aheadMs
   }
 
   /** After how many ticks raft wants to be woken; undefined: never. */
@@ -234,41 +259,51 @@ export class ManagerMachine {
   step(event: ManagerEvent, elapsedTicks = 0): readonly ManagerEffect[] {
     this.#effects = []
     this.#elapsedTicks += elapsedTicks
-    this.#take(event)
+    this.#setTime(event.nowMs + this.#aheadMs)
+    this.#take(this.#aheadMs === 0 ? event : { ...event, nowMs: this.#nowMs })
     if (this.#isReady) {
-      this.#judge(event.nowMs)
-      this.#runDue(event.nowMs)
-      this.#reconcileMembers(event.nowMs)
+      this.#judge(this.#nowMs)
+      this.#runDue(this.#nowMs)
+      this.#reconcileMembers(this.#nowMs)
     }
     const effects = this.#effects
     this.#effects = []
     return effects
   }
 
+  /** A clock that was put back is not followed. */
+  #setTime(nowMs: number): void {
+    if (nowMs < this.#nowMs) this.#aheadMs += this.#nowMs - nowMs
+    this.#nowMs = Math.max(nowMs, this.#nowMs)
+  }
+
+  /**
+   * What the objects say was by the clocks of other leaders: one that is years behind them would
+   * wait for years, so it goes on from the newest time that it finds.
+   */
+  #goOnFrom(newestMs: number): void {
+    if (newestMs <= this.#nowMs) return
+    this.#aheadMs += newestMs - this.#nowMs
+    this.#nowMs = newestMs
+  }
+
   #take(event: ManagerEvent): void {
     const { nowMs } = event
     switch (event.type) {
       case 'started':
-        return this.#follow(this.#stepRaft({ type: 'started' }), nowMs)
+        return this.#follow(this.#stepRaft({ type: 'started' }))
       case 'ticked':
-        return this.#follow(this.#stepRaft({ type: 'ticked', ticks: event.ticks }), nowMs)
+        return this.#follow(this.#stepRaft({ type: 'ticked', ticks: event.ticks }))
       case 'persisted':
-        return this.#follow(
-          this.#stepRaft({ type: 'persisted', operation: event.operation }),
-          nowMs,
-        )
+        return this.#follow(this.#stepRaft({ type: 'persisted', operation: event.operation }))
       case 'received':
         return this.#follow(
           this.#stepRaft({ type: 'received', from: event.from, message: event.message }),
-          nowMs,
         )
       case 'submitted':
         return this.#submit(event.requestId, event.command, nowMs)
       case 'readRequested':
-        return this.#follow(
-          this.#stepRaft({ type: 'readRequested', context: event.requestId }),
-          nowMs,
-        )
+        return this.#follow(this.#stepRaft({ type: 'readRequested', context: event.requestId }))
       case 'sessionOpened':
         return this.#openSession(event)
       case 'heard':
@@ -276,32 +311,29 @@ export class ManagerMachine {
         return
       case 'sessionClosed':
         this.#sessions.delete(event.nodeId)
-        if (event.isLeaving) this.#lose(event.nodeId, 'disconnected', 'node left', nowMs)
+        if (event.isLeaving) this.#markLeft(event.nodeId, nowMs)
         return
       case 'reported':
         this.#liveness.hear(event.nodeId, nowMs)
         return this.#runOwn(
-          { type: 'tasks.report', nodeId: event.nodeId, reports: event.reports },
+          { type: 'tasks.report', nodeId: event.nodeId, reports: inOurTime(event, nowMs) },
           nowMs,
         )
       case 'snapshotSaved':
         this.#isSnapshotting = false
         this.#snapshotIndex = Math.max(this.#snapshotIndex, event.snapshot.index)
-        return this.#follow(
-          this.#stepRaft({ type: 'snapshotTaken', snapshot: event.snapshot }),
-          nowMs,
-        )
+        return this.#follow(this.#stepRaft({ type: 'snapshotTaken', snapshot: event.snapshot }))
       case 'transferRequested':
-        return this.#follow(this.#stepRaft({ type: 'transferRequested' }), nowMs)
+        return this.#follow(this.#stepRaft({ type: 'transferRequested' }))
       case 'snapshotFailed':
         this.#isSnapshotting = false
         this.#snapshotIndexMin = this.#store.appliedIndex + Math.ceil(this.#snapshotInterval / 10)
         return
       case 'snapshotRead':
-        return this.#restore(event.snapshotId, event.objects, nowMs)
+        return this.#restore(event.snapshotId, event.objects)
       case 'diskFull':
       case 'diskFreed':
-        return this.#follow(this.#stepRaft({ type: event.type }), nowMs)
+        return this.#follow(this.#stepRaft({ type: event.type }))
       default:
         return unreachable(event)
     }
@@ -355,8 +387,9 @@ export class ManagerMachine {
     })
     const refusal = update.refused.find((each) => each.what === 'proposal')
     if (refusal !== undefined) {
-      this.#follow({ ...update, refused: [] }, nowMs)
-      throw refusal.reason === 'not-leader'
+      this.#follow({ ...update, refused: [] })
+      const isLeaving = refusal.reason === 'not-leader' || refusal.reason === 'transferring'
+      throw isLeaving
         ? noLeader({ isUntried: true })
         : new CodedError(
             refusal.reason === 'disk-full' ? 'disk-full' : 'resource-exhausted',
@@ -366,7 +399,7 @@ export class ManagerMachine {
     assert(update.accepted[0]?.index === index, 'a proposal takes the next index')
     for (const id of dirtyServices(this.#store.newest, changes)) this.#wake(id, nowMs)
     this.#store.propose(index, changes)
-    this.#follow(update, nowMs)
+    this.#follow(update)
     return update.accepted[0]
   }
 
@@ -413,11 +446,12 @@ export class ManagerMachine {
   }
 
   /** Carries out what raft says. */
-  #follow(update: RaftUpdate, nowMs: number): void {
+  #follow(update: RaftUpdate): void {
     if (update.save !== undefined) this.#effects.push({ type: 'save', operation: update.save })
     for (const outgoing of update.send) this.#effects.push({ type: 'send', outgoing })
     this.#raftWakeTicks = update.wakeTicks
     if (update.role !== undefined) this.#changeRole(update.role)
+    if (update.fate !== undefined) this.#effects.push({ type: 'fate', fate: update.fate })
     if (update.restore !== undefined) {
       this.#restoring = update.restore
       this.#held = []
@@ -434,17 +468,17 @@ export class ManagerMachine {
       }
     }
     for (const note of update.notes) this.#effects.push({ type: 'note', note })
-    this.#considerReady(nowMs)
+    this.#considerReady()
   }
 
-  #considerReady(nowMs: number): void {
+  #considerReady(): void {
     if (this.#readyAtIndex !== undefined && this.#store.appliedIndex >= this.#readyAtIndex) {
-      this.#becomeReady(nowMs)
+      this.#becomeReady()
     }
   }
 
   /** The objects of a leader's snapshot take the place of all that was here. */
-  #restore(snapshotId: string, objects: readonly ClusterObject[], nowMs: number): void {
+  #restore(snapshotId: string, objects: readonly ClusterObject[]): void {
     // A newer snapshot came while this one was read.
     if (this.#restoring?.id !== snapshotId) return
     const { index } = this.#restoring
@@ -452,12 +486,18 @@ export class ManagerMachine {
     const applied = this.#store.restore(index, objects)
     this.#snapshotIndex = index
     this.#restoring = undefined
+    for (const [at, { requestId }] of this.#waiting) {
+      if (at > index) continue
+      // Done or not, the snapshot does not tell.
+      this.#waiting.delete(at)
+      this.#effects.push({ type: 'refuse', requestId, error: noLeader() })
+    }
     if (applied.length > 0) this.#effects.push({ type: 'applied', applied })
     const held = this.#held
     this.#held = []
     if (held.length > 0) this.#apply(held)
     this.#serveReads()
-    this.#considerReady(nowMs)
+    this.#considerReady()
   }
 
   #changeRole(role: RoleState): void {
@@ -468,26 +508,26 @@ export class ManagerMachine {
       return
     }
     this.#readyAtIndex = undefined
-    if (!this.#isReady && this.#waiting.size === 0 && this.#queued.length === 0) return
+    if (!this.#isReady && this.#queued.length === 0) return
     this.#isReady = false
     this.#store.dropProposed()
     this.#wakes.clear()
     this.#sessions.clear()
     this.#judgeAtMs = undefined
     this.#membersAtMs = undefined
-    for (const { requestId } of this.#waiting.values()) {
-      this.#effects.push({ type: 'refuse', requestId, error: noLeader() })
-    }
+    // What is in the log may yet be committed: who waits for it is answered when its index is.
     for (const { requestId } of this.#queued) {
       this.#effects.push({ type: 'refuse', requestId, error: noLeader({ isUntried: true }) })
     }
-    this.#waiting.clear()
     this.#queued.length = 0
   }
 
-  #becomeReady(nowMs: number): void {
+  #becomeReady(): void {
     this.#readyAtIndex = undefined
     this.#isReady = true
+    this.#goOnFrom(this.#newestMs())
+    const nowMs = this.#nowMs
+    this.#considerRecovery(nowMs)
     const watched = this.#store.newest
       .all('node')
       .filter((node) => node.status.state === 'ready' || node.status.state === 'unknown')
@@ -499,9 +539,46 @@ export class ManagerMachine {
     for (const service of this.#store.newest.all('service')) this.#wake(service.id, nowMs)
     // Tasks whose service is gone are still to be reaped.
     for (const task of this.#store.newest.all('task')) this.#wake(task.serviceId, nowMs)
+    this.#restartLeases(nowMs)
     for (const { requestId, command } of this.#queued.splice(0)) {
       this.#run(requestId, command, nowMs)
     }
+  }
+
+  /** By this leader's clock: another's may be years off. */
+  #restartLeases(nowMs: number): void {
+    for (const { id, status } of this.#store.newest.all('node')) {
+      if (status.state !== 'down' || status.downAtMs === undefined) continue
+      const tasks = this.#store.newest.tasksOfNode(id)
+      if (!tasks.some((task) => isLeased(task) && !isEnded(task.status.state))) continue
+      const { message = '' } = status
+      this.#runOwn({ type: 'node.state', id, state: 'down', message }, nowMs)
+    }
+  }
+
+  /** The newest time that any object bears. */
+  #newestMs(): number {
+    let newestMs = 0
+    for (const kind of ['cluster', 'node', 'service', 'task', 'secret', 'config'] as const) {
+      for (const { updatedAtMs } of this.#store.newest.all(kind)) {
+        newestMs = Math.max(newestMs, updatedAtMs)
+      }
+    }
+    return newestMs
+  }
+
+  /**
+   * The first thing in a new epoch: the others that were managers are none any more. It is read from
+   * the state, not told, so that a crash between the two does no harm.
+   */
+  #considerRecovery(nowMs: number): void {
+    const { id: memberId, epoch } = this.#raft
+    const cluster = this.#store.newest.cluster()
+    if (cluster === undefined || epoch.counter <= (cluster.epoch?.counter ?? 1)) return
+    const mark = { counter: epoch.counter, isForced: this.#isRecoveryForced }
+    this.#runOwn({ type: 'cluster.recover', epoch: mark, memberId }, nowMs)
+    this.#membersFromIndex = this.#raft.lastIndex
+    this.#note('warn', 'cluster.recovered', { epoch: epoch.counter, manager: memberId })
   }
 
   #apply(entries: readonly Entry[]): void {
@@ -513,6 +590,7 @@ export class ManagerMachine {
     }
     if (all.length > 0) {
       this.#effects.push({ type: 'applied', applied: all })
+      if (changesOffline(all)) return this.#assignAnew()
       const listening = (id: NodeId): boolean => this.#sessions.has(id)
       for (const [nodeId, assignments] of assignmentChanges(
         this.#store.committed,
@@ -525,13 +603,23 @@ export class ManagerMachine {
     this.#considerSnapshot()
   }
 
+  /** Rarely: something has changed that differences do not tell. */
+  #assignAnew(): void {
+    for (const nodeId of this.#sessions) {
+      const assignments = completeAssignments(this.#store.committed, nodeId)
+      this.#effects.push({ type: 'assign', nodeId, assignments })
+    }
+    this.#considerSnapshot()
+  }
+
   #answer(entry: Entry): void {
     const waiting = this.#waiting.get(entry.index)
     if (waiting === undefined) return
     this.#waiting.delete(entry.index)
     const { requestId, answer } = waiting
     if (waiting.term === entry.term) this.#effects.push({ type: 'answer', requestId, answer })
-    else this.#effects.push({ type: 'refuse', requestId, error: noLeader() })
+    // Another entry stands in its place: it was not done, and never will be.
+    else this.#effects.push({ type: 'refuse', requestId, error: noLeader({ isUntried: true }) })
   }
 
   #serveReads(): void {
@@ -560,6 +648,7 @@ export class ManagerMachine {
 
   #openSession(event: Extract<ManagerEvent, { type: 'sessionOpened' }>): void {
     const { nodeId, incarnation, isLocal, description, address, manager, nowMs } = event
+    const { trustedKey } = event
     if (!this.#isReady || this.#store.newest.get('node', nodeId) === undefined) return
     this.#sessions.add(nodeId)
     if (isLocal) this.#liveness.forget(nodeId)
@@ -569,42 +658,56 @@ export class ManagerMachine {
       nodeId,
       assignments: completeAssignments(this.#store.committed, nodeId),
     })
-    const { reports } = event
+    const reports = inOurTime(event, nowMs)
     if (reports.length > 0) this.#runOwn({ type: 'tasks.report', nodeId, reports }, nowMs)
-    const command = { type: 'node.describe', id: nodeId, description, address } as const
-    this.#runOwn(manager === undefined ? command : { ...command, manager }, nowMs)
+    this.#runOwn(
+      {
+        ...{ type: 'node.describe', id: nodeId, description, address },
+        ...(event.fault === undefined ? {} : { fault: event.fault }),
+        ...(trustedKey === undefined ? {} : { trustedKey }),
+        ...(manager === undefined ? {} : { manager }),
+      },
+      nowMs,
+    )
   }
 
   /** Calls nodes down, or unknown, that were not heard of for too long. */
   #judge(nowMs: number): void {
     for (const { nodeId, state, silentMs } of this.#liveness.judge(nowMs)) {
       this.#note('warn', 'node.silent', { node: nodeId, state, silentMs })
-      if (state === 'down') this.#sessions.delete(nodeId)
+      this.#sessions.delete(nodeId)
+      this.#effects.push({ type: 'endSession', nodeId })
       const message = state === 'down' ? 'heartbeat failure' : 'heartbeat failure of many nodes'
       this.#runOwn({ type: 'node.state', id: nodeId, state, message }, nowMs)
     }
     this.#judgeAtMs = this.#liveness.wakeAtMs(nowMs)
   }
 
-  #lose(nodeId: NodeId, state: 'down' | 'disconnected', message: string, nowMs: number): void {
+  /** It said good-bye: there is no grace to wait for. */
+  #markLeft(nodeId: NodeId, nowMs: number): void {
     this.#liveness.forget(nodeId)
-    this.#runOwn({ type: 'node.state', id: nodeId, state, message }, nowMs)
+    this.#runOwn({ type: 'node.state', id: nodeId, state: 'down', message: 'node left' }, nowMs)
   }
 
   /** Brings Raft's membership one step nearer to the nodes' roles. */
   #reconcileMembers(nowMs: number): void {
     if (this.#membersAtMs !== undefined && nowMs < this.#membersAtMs) return
     this.#membersAtMs = undefined
-    const { membership } = this.#raft
-    const step = nextMemberStep(this.#store.committed, { membership, leaderId: this.#raft.id })
+    if (this.#store.appliedIndex < this.#membersFromIndex) return
+    const { membership, committedMembership: committed, id: leaderId } = this.#raft
+    const step = nextMemberStep(this.#store.committed, { membership, committed, leaderId })
     if (step === undefined) return
     this.#membersAtMs = nowMs + membersRetryMs
-    this.#follow(
-      step.type === 'transfer'
-        ? this.#stepRaft({ type: 'transferRequested' })
-        : this.#stepRaft({ type: 'membershipProposed', change: step.change }),
-      nowMs,
-    )
+    switch (step.type) {
+      case 'retire':
+        return this.#runOwn({ type: 'node.retire', id: step.id, memberId: step.memberId }, nowMs)
+      case 'transfer':
+        return this.#follow(this.#stepRaft({ type: 'transferRequested' }))
+      case 'change':
+        return this.#follow(this.#stepRaft({ type: 'membershipProposed', change: step.change }))
+      default:
+        return unreachable(step)
+    }
   }
 
   /** True if enough managers are heard of for a quorum of what remains without this one. */
@@ -623,9 +726,41 @@ export class ManagerMachine {
     return follower !== undefined && follower.heardTicksAgo <= reachableTicks
   }
 
+  /**
+   * True if this leader has heard of a quorum so lately that there can be no other leader yet: what
+   * it grants until then is granted by the cluster.
+   */
+  get isQuorate(): boolean {
+    if (!this.#isReady) return false
+    const { id, membership, followers, electionTicksMin } = this.#raft
+    const voters = membership.members.filter((member) => member.isVoter)
+    const heard = voters.filter((voter) => {
+      const follower = followers.find((each) => each.id === voter.id)
+      return (
+        voter.id === id || (follower !== undefined && follower.heardTicksAgo < electionTicksMin)
+      )
+    })
+    return heard.length > voters.length / 2
+  }
+
   #note(level: Note['level'], event: string, fields: Note['fields']): void {
     this.#effects.push({ type: 'note', note: { level, event, fields } })
   }
+}
+
+/** The times of reports as the cluster's clock has them. A second of difference is none. */
+function inOurTime(
+  said: { readonly reports: readonly TaskReport[]; readonly sentAtMs?: number },
+  nowMs: number,
+): readonly TaskReport[] {
+  const { reports, sentAtMs } = said
+  const aheadMs = sentAtMs === undefined ? 0 : nowMs - sentAtMs
+  if (Math.abs(aheadMs) < skewMsMin) return reports
+  return reports.map(({ id, status }) => {
+    const { atMs, runningSinceMs } = status
+    const since = runningSinceMs === undefined ? {} : { runningSinceMs: runningSinceMs + aheadMs }
+    return { id, status: { ...status, atMs: atMs + aheadMs, ...since } }
+  })
 }
 
 /** In Swarm's words. `isUntried`: certainly nothing was done, and it may be tried again. */

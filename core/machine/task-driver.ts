@@ -66,7 +66,7 @@ export interface Driver {
   readonly isRenewed?: boolean
   /** What restarting it here, without a manager, has come to. */
   readonly restarts?: Restarts
-  /** Its service wants no copy to run on a node that is cut off, and this one is. */
+  /** It runs on the node's lease, which is over. */
   readonly isFenced?: boolean
 }
 
@@ -331,9 +331,9 @@ export function renew(driver: Driver, nowMs: number): Driver {
   }
 }
 
-/** The node is cut off and the task's service wants no copy there: it is to stop. */
-export function fence(driver: Driver, nowMs: number): Driver {
-  return settle({ ...driver, isFenced: true }, nowMs)
+/** The node's lease is over, and the task runs on it: it is to stop, once the engine is there. */
+export function fence(driver: Driver): Driver {
+  return { ...driver, isFenced: true }
 }
 
 /** The task's id, for maps. */

@@ -7,7 +7,8 @@ import type { TaskId } from '../base/id.ts'
 import type { Note } from '../base/note.ts'
 import { decideRestart } from '../control/restart.ts'
 import { fileReferences } from '../dispatch/files.ts'
-import type { Assignments, FileId } from '../dispatch/protocol.ts'
+import type { Assignments, FileContent, FileId } from '../dispatch/protocol.ts'
+import { isLeased } from '../object/lease.ts'
 import type { PortProtocol } from '../object/service.ts'
 import type { TaskReport } from '../object/task.ts'
 import { isEnded, stateRank, type Task } from '../object/task.ts'
@@ -22,6 +23,7 @@ import {
   fence,
   type HealthFacts,
   healthChanged,
+  isRunning,
   isServing,
   newDriver,
   nextStep,
@@ -34,11 +36,15 @@ import {
 
 export type WorkerEvent =
   /** The first event of a start: what the disk remembers. */
-  | { readonly type: 'restored'; readonly nowMs: number; readonly tasks: readonly Task[] }
+  | ({ readonly type: 'restored'; readonly nowMs: number } & WorkerMemory)
   /** A manager is reached (again). */
   | { readonly type: 'sessionOpened'; readonly nowMs: number }
   /** No manager has been reached since then. */
   | { readonly type: 'sessionLost'; readonly nowMs: number }
+  /** What may run only on a lease may run again. */
+  | { readonly type: 'leaseRenewed'; readonly nowMs: number }
+  /** ... and must stop, for it may be started elsewhere soon. Before the first lease it is so. */
+  | { readonly type: 'leaseEnded'; readonly nowMs: number }
   | { readonly type: 'ticked'; readonly nowMs: number }
   | { readonly type: 'assigned'; readonly nowMs: number; readonly assignments: Assignments }
   /** The engine answers; these are its containers of ours. */
@@ -77,8 +83,15 @@ export type WorkerEffect =
   | { readonly type: 'report'; readonly reports: readonly TaskReport[]; readonly isUrgent: boolean }
   | { readonly type: 'serve'; readonly rows: readonly IngressRow[] }
   /** The assignments have changed: keep these. */
-  | { readonly type: 'store'; readonly tasks: readonly Task[] }
+  | ({ readonly type: 'store' } & WorkerMemory)
   | { readonly type: 'note'; readonly note: Note }
+
+/** What a node must not forget. */
+export interface WorkerMemory {
+  readonly tasks: readonly Task[]
+  /** Of the secrets and configs that they need, those that may be kept. */
+  readonly files: readonly FileContent[]
+}
 
 /** A published port of this node and the tasks here that answer on it. */
 export interface IngressRow {
@@ -94,13 +107,11 @@ export interface IngressRow {
 
 /** A leader that fails is replaced sooner than this; until then what ends waits for it. */
 const aloneAfterMs = 5_000
-/** Label of a service: `stop` wants no copy to run where no manager is reached. */
-const onDisconnectLabel = 'skep.on-disconnect'
 
 export class WorkerMachine {
   readonly #drivers = new Map<TaskId, Driver>()
-  /** Bytes of the secrets and configs that tasks here need: in memory only. */
-  readonly #files = new Map<FileId, Uint8Array>()
+  /** The secrets and configs that tasks here need. */
+  readonly #files = new Map<FileId, FileContent>()
   #isConnected = false
   /** Since when no manager was reached; undefined while one is. */
   #cutOffSinceMs: number | undefined
@@ -109,6 +120,7 @@ export class WorkerMachine {
   /** All that is known came from the disk: a manager may say otherwise any moment. */
   #isRestored = false
   #restartAtMs: number | undefined
+  #isLeaseOver = true
   /** False until a complete assignment has come: before that no container is a stray. */
   #isAssigned = false
   #found: ReadonlyMap<TaskId, ContainerFacts> = new Map()
@@ -121,13 +133,14 @@ export class WorkerMachine {
 
   /** The bytes of a secret or config that a task here needs; undefined for any other. */
   file(id: FileId): Uint8Array | undefined {
-    return this.#files.get(id)
+    return this.#files.get(id)?.data
   }
 
   step(event: WorkerEvent): readonly WorkerEffect[] {
     const effects: WorkerEffect[] = []
     const before = new Map(this.#drivers)
     this.#take(event, effects)
+    if (this.#isLeaseOver) this.#fence()
     if (this.#isCutOff(event.nowMs)) this.#carryOnAlone(event.nowMs, effects)
     if (this.#isConnected) this.#advance(event.nowMs, effects)
     const reports = this.#changed(before)
@@ -142,21 +155,27 @@ export class WorkerMachine {
   #take(event: WorkerEvent, effects: WorkerEffect[]): void {
     switch (event.type) {
       case 'restored':
-        this.#restore(event.tasks, event.nowMs)
+        this.#restore(event, event.nowMs)
         return
       case 'sessionOpened':
         this.#cutOffSinceMs = undefined
         this.#isRestored = false
-        for (const driver of this.#drivers.values()) this.#set({ ...driver, isFenced: false })
         return
       case 'sessionLost':
         this.#cutOffSinceMs ??= event.nowMs
+        return
+      case 'leaseEnded':
+        this.#isLeaseOver = true
+        return
+      case 'leaseRenewed':
+        this.#isLeaseOver = false
+        this.#lowerFence()
         return
       case 'ticked':
         return
       case 'assigned':
         this.#assign(event.assignments, event.nowMs, effects)
-        effects.push({ type: 'store', tasks: this.#stored() })
+        effects.push({ type: 'store', ...this.#stored() })
         return
       case 'listed':
         this.#isConnected = true
@@ -229,16 +248,18 @@ export class WorkerMachine {
   }
 
   /** What the disk remembers is what the last manager said, until one says otherwise. */
-  #restore(tasks: readonly Task[], nowMs: number): void {
+  #restore({ tasks, files }: WorkerMemory, nowMs: number): void {
     this.#cutOffSinceMs = nowMs
     this.#isRestored = true
     for (const task of tasks) this.#set(newDriver(task))
+    for (const file of files) this.#files.set(file.id, file)
   }
 
-  #stored(): readonly Task[] {
-    return [...this.#drivers.values()]
+  #stored(): WorkerMemory {
+    const tasks = [...this.#drivers.values()]
       .filter((driver) => !driver.isUnassigned)
       .map(({ task, status }) => ({ ...task, status }))
+    return { tasks, files: [...this.#files.values()].filter((file) => file.isOffline) }
   }
 
   #isCutOff(nowMs: number): boolean {
@@ -247,14 +268,36 @@ export class WorkerMachine {
     return this.#isAlone
   }
 
-  /** Restarts by their own policy what ended, and stops what must not run on a node cut off. */
+  /** True while there is something here that runs on the node's lease. */
+  get isLeasing(): boolean {
+    return [...this.#drivers.values()].some(
+      ({ task, status }) => isLeased(task) && !isEnded(status.state),
+    )
+  }
+
+  /** Stops what runs on a lease, or may run: until the engine has said so, nobody knows. */
+  #fence(): void {
+    for (const driver of this.#drivers.values()) {
+      const isFenced = driver.isFenced === true || isEnded(driver.status.state)
+      if (isFenced || !isLeased(driver.task)) continue
+      if (this.#isConnected && !isRunning(driver) && driver.operation !== 'start') continue
+      this.#set(fence(driver))
+    }
+  }
+
+  /** What is being stopped already will end: to let it go on is too late. */
+  #lowerFence(): void {
+    for (const driver of this.#drivers.values()) {
+      if (driver.isFenced !== true || driver.operation === 'stop') continue
+      if (!isEnded(driver.status.state)) this.#set({ ...driver, isFenced: false })
+    }
+  }
+
+  /** Restarts by their own policy what ended. */
   #carryOnAlone(nowMs: number, effects: WorkerEffect[]): void {
     this.#restartAtMs = undefined
     for (const driver of this.#drivers.values()) {
-      if (driver.task.serviceLabels[onDisconnectLabel] === 'stop') {
-        if (driver.isFenced !== true) this.#set(fence(driver, nowMs))
-        continue
-      }
+      if (this.#isLeaseOver && isLeased(driver.task)) continue
       if (!hasEndedByItself(driver) || driver.operation !== undefined) continue
       const restarts = driver.restarts ?? driver.task.restarts
       const decision = decideRestart(
@@ -276,7 +319,7 @@ export class WorkerMachine {
   #takeFiles({ isComplete, files, removedFiles }: Assignments): void {
     if (isComplete) this.#files.clear()
     for (const id of removedFiles) this.#files.delete(id)
-    for (const { id, data } of files) this.#files.set(id, data)
+    for (const file of files) this.#files.set(file.id, file)
   }
 
   /** What the task refers to and has not come: "secret tls, config nginx.conf". */
@@ -285,6 +328,17 @@ export class WorkerMachine {
       .filter(({ id }) => !this.#files.has(id))
       .map(({ name }) => name)
       .join(', ')
+  }
+
+  #waitForFiles(
+    driver: Driver,
+    { missing, effects }: { readonly missing: string; readonly effects: WorkerEffect[] },
+  ): void {
+    const waiting = waitForFiles(driver, missing)
+    this.#set(waiting)
+    if (missing === '' || waiting === driver) return
+    const fields = { task: driver.task.id, for: missing }
+    effects.push({ type: 'note', note: { level: 'warn', event: 'task.waiting', fields } })
   }
 
   /** Containers of ours that no manager wants: what a crash or a lost session left behind. */
@@ -308,8 +362,9 @@ export class WorkerMachine {
         case 'run':
           if (step.operation === 'prepare' || step.operation === 'start') {
             if (this.#isRestored && !this.#isAlone) break
+            if (this.#isLeaseOver && isLeased(driver.task)) break
             const missing = this.#missingFiles(driver.task)
-            this.#set(waitForFiles(driver, missing))
+            this.#waitForFiles(driver, { missing, effects })
             if (missing !== '') break
           }
           this.#update(driver.task.id, (ready) => begin(ready, step.operation, nowMs))

@@ -41,11 +41,27 @@ export interface ClusterKey {
   readonly privateKey: Uint8Array
 }
 
+/** A key that was in use before, and its word for the one that followed it. */
+export interface FormerKey {
+  readonly publicKey: Uint8Array
+  /** Ed25519, 64 bytes, over the public key that came next. */
+  readonly signature: Uint8Array
+}
+
+/** The line of descent that the cluster's state is in; see core/raft's epochs. */
+export interface ClusterEpoch {
+  readonly counter: number
+  /** Nodes may follow it also from an epoch that is not its parent. */
+  readonly isForced: boolean
+}
+
 export interface Cluster extends Meta<ClusterId> {
   readonly kind: 'cluster'
   readonly spec: ClusterSpec
   readonly joinSecrets: JoinSecrets
   readonly key: ClusterKey
+  /** The keys before it, the oldest first; absent while there was no other. */
+  readonly formerKeys?: readonly FormerKey[]
   /** 32 bytes under which managers seal their keys; absent while they do not lock. */
   readonly unlockKey?: Uint8Array
   /** CIDRs that networks are cut from. */
@@ -53,4 +69,6 @@ export interface Cluster extends Meta<ClusterId> {
   /** Prefix length of a network cut from the pool. */
   readonly subnetSize: number
   readonly dataPathPort: number
+  /** Absent in the first epoch. */
+  readonly epoch?: ClusterEpoch
 }

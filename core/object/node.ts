@@ -8,8 +8,9 @@ export type NodeRole = 'worker' | 'manager'
 export type NodeAvailability = 'active' | 'pause' | 'drain'
 
 /**
- *   (created) -> unknown -> ready <-> down
- *                             \-> disconnected (left in good order)
+ *   (created) -> unknown -> ready <-> down (silent, or left in good order)
+ *
+ * `disconnected` is a word of Swarm's that clients know.
  */
 export type NodeState = 'unknown' | 'down' | 'ready' | 'disconnected'
 
@@ -64,6 +65,8 @@ export interface NodeStatus {
   readonly message?: string
   /** Address without port, as the session saw it. */
   readonly address?: string
+  /** While it is down: since when it has been called so, by the clock of the leader. */
+  readonly downAtMs?: number
 }
 
 export interface ManagerStatus {
@@ -88,6 +91,8 @@ export interface Node extends Meta<NodeId> {
   readonly generation: number
   readonly description?: NodeDescription
   readonly status: NodeStatus
+  /** The cluster's public key that its certificate is signed with, as its session has said. */
+  readonly trustedKey?: Uint8Array
   /** host:port where this manager is reached; absent on workers. */
   readonly managerAddress?: string
   /** Its id in Raft. A node that is demoted and promoted again comes back as another member. */

@@ -110,6 +110,7 @@ export function createRaft(config: RaftConfig, restored: Restored): Raft {
     get followers() {
       return followersOf(state)
     },
+    electionTicksMin: state.config.electionTicks,
     get votedFor() {
       return state.votedFor
     },

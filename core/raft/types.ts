@@ -449,6 +449,8 @@ export interface Raft {
   /** Ids of snapshots that are being sent: the host keeps their files. */
   readonly snapshotsInUse: readonly string[]
   readonly followers: readonly FollowerStatus[]
+  /** No follower that has heard of its leader turns from it in less than this. */
+  readonly electionTicksMin: number
   readonly votedFor: MemberId | undefined
   readonly seen: Incarnations
   readonly termAt: (index: number) => number | undefined

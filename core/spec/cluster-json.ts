@@ -183,13 +183,19 @@ export function formatClusterSpec(spec: ClusterSpec): unknown {
   return specJson.format(spec)
 }
 
+/** What clients see of the cluster's key, and whether nodes still follow to it. */
+export interface ClusterTrust {
+  readonly tls: TlsInfo
+  readonly isRotating: boolean
+}
+
 /** ClusterInfo: the cluster in GET /info. */
-export function formatClusterInfo(cluster: Cluster, tls?: TlsInfo): unknown {
+export function formatClusterInfo(cluster: Cluster, trust?: ClusterTrust): unknown {
   return {
     ...formatMeta(cluster),
     Spec: formatClusterSpec(cluster.spec),
-    TLSInfo: tls === undefined ? {} : formatTls(tls),
-    RootRotationInProgress: false,
+    TLSInfo: trust === undefined ? {} : formatTls(trust.tls),
+    RootRotationInProgress: trust?.isRotating ?? false,
     DefaultAddrPool: cluster.defaultAddressPool.length === 0 ? null : cluster.defaultAddressPool,
     SubnetSize: cluster.subnetSize,
     DataPathPort: cluster.dataPathPort,
@@ -200,10 +206,10 @@ export function formatClusterInfo(cluster: Cluster, tls?: TlsInfo): unknown {
 export function formatSwarm(
   cluster: Cluster,
   tokens: { readonly worker: string; readonly manager: string },
-  tls?: TlsInfo,
+  trust?: ClusterTrust,
 ): unknown {
   return {
-    ...(formatClusterInfo(cluster, tls) as Record<string, unknown>),
+    ...(formatClusterInfo(cluster, trust) as Record<string, unknown>),
     JoinTokens: { Worker: tokens.worker, Manager: tokens.manager },
   }
 }
@@ -280,6 +286,24 @@ const joinJson = object<SwarmJoin>({
 /** The body of POST /swarm/join. Throws bad-request. */
 export function parseSwarmJoin(body: unknown): SwarmJoin {
   return parseAs(joinJson, body)
+}
+
+/** What POST /skep/recover asks. */
+export interface Recover {
+  readonly isDryRun: boolean
+  readonly isForced: boolean
+  readonly advertiseAddress?: string
+}
+
+const recoverJson = object<Recover>({
+  isDryRun: always('DryRun', boolean, false),
+  isForced: always('Force', boolean, false),
+  advertiseAddress: unlessZero('AdvertiseAddr', string),
+})
+
+/** The body of POST /skep/recover. Throws bad-request. */
+export function parseRecover(body: unknown): Recover {
+  return parseAs(recoverJson, body)
 }
 
 const unlockJson = object<{ readonly unlockKey: string }>({

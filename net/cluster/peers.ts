@@ -120,6 +120,11 @@ export interface Peers {
   ) => Promise<MuxStream>
   /** Dials an address where some manager should answer, and keeps the connection under its id. */
   readonly connectTo: (address: Address, options?: { signal?: AbortSignal }) => Promise<Peer>
+  /**
+   * Finds out whether anybody takes connections there. Rejects with unavailable or timeout, the
+   * address and the reason in the text.
+   */
+  readonly probe: (address: Address, timeoutMs: number) => Promise<void>
   /** A newcomer's one request, with its token. */
   readonly call: (options: CallOptions) => Promise<CallReply>
   /** The peer if a control connection stands. */
@@ -533,6 +538,12 @@ export function createPeers(options: PeersOptions): Peers {
       const leftMs = Math.max(1, timeoutMs - (clock.steadyMs() - startedAtMs))
       const value = await connection.mux
         .request(call.kind, call.body, { timeoutMs: leftMs, signal: outer })
+        .catch((error: unknown) => {
+          // Done or not, nobody knows: whoever asks again must be recognized.
+          const isLost = connection.mux.loss !== undefined && error instanceof CodedError
+          if (!isLost) throw error
+          throw new CodedError(error.code, error.message, { detail: { isLost }, cause: error })
+        })
         .finally(() => void connection.mux.close(closeGraceMs))
       const { certificate, clusterKey, successions } = proof
       return { value, certificate, clusterKey, successions, localHost }
@@ -584,7 +595,7 @@ export function createPeers(options: PeersOptions): Peers {
         continue
       }
       const text = `node ${proof.certificate.nodeId} is no longer a member with that key`
-      mux.destroy(new CodedError('permission-denied', text))
+      mux.destroy(new CodedError('not-a-member', text))
     }
   }
 
@@ -638,6 +649,21 @@ export function createPeers(options: PeersOptions): Peers {
       if (state.addresses.length === 0) state.addresses = [address]
       return peer
     },
+    probe: async (address, timeoutMs) => {
+      const late = new AbortController()
+      const cancel = clock.after(timeoutMs, () => late.abort())
+      try {
+        const signal = AbortSignal.any([closing.signal, late.signal])
+        const socket = await dial(address, { timers: clock, signal })
+        socket.destroy()
+      } catch (error) {
+        if (!late.signal.aborted || !(error instanceof CodedError)) throw error
+        const text = `${formatAddress(address)} does not answer within ${timeoutMs / 1_000} s`
+        throw new CodedError('timeout', text)
+      } finally {
+        cancel()
+      }
+    },
     call,
     peer: (nodeId) => states.get(nodeId)?.lines.get('control')?.connection.peer(),
     list: () =>
@@ -685,6 +711,7 @@ function twinError(state: PeerState, incarnation: string): CodedError | undefine
     'permission-denied',
     `node ${state.nodeId} runs twice: a later start with the same key is connected; ` +
       'if its state folder was copied, remove one of the two and let it join afresh',
+    { detail: { isExpelled: true } },
   )
 }
 

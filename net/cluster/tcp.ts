@@ -2,6 +2,7 @@
 
 import { connect, type Socket } from 'node:net'
 import { CodedError } from '../../core/base/error.ts'
+import { setTcpOptions } from '../linux/socket.ts'
 import type { Timers } from '../secure/secure-stream.ts'
 
 /** Where a node listens. */
@@ -18,6 +19,10 @@ export function formatAddress({ host, port }: Address): string {
 /** For the TCP handshake alone. */
 const connectTimeoutMs = 3_000
 const keepAliveMs = 10_000
+/** As long as peers wait for a sign of life. */
+const userTimeoutMs = 12_000
+/** What waits in the kernel cannot be overtaken by a heartbeat: on a thin line it must be little. */
+const unsentBytesMax = 64 * 1024
 
 /**
  * A connected socket, set for our use. Rejects with unavailable (the address and the reason in the
@@ -64,6 +69,21 @@ export function dial(
 export function tune(socket: Socket): void {
   socket.setNoDelay(true)
   socket.setKeepAlive(true, keepAliveMs)
+  const fd = descriptorOf(socket)
+  if (fd === undefined) return
+  try {
+    setTcpOptions(fd, { userTimeoutMs, unsentBytesMax })
+  } catch (error) {
+    // Another kernel, or a socket that has just ended: it works without.
+    if (!(error instanceof CodedError)) throw error
+  }
+}
+
+/** Node keeps it to itself. */
+function descriptorOf(socket: Socket): number | undefined {
+  const { _handle: handle } = socket as { _handle?: { readonly fd?: unknown } | null }
+  const fd = handle?.fd
+  return typeof fd === 'number' && fd >= 0 ? fd : undefined
 }
 
 function refused(address: Address, why: string): CodedError {

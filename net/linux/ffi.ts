@@ -21,6 +21,7 @@ const signatures = {
   malloc_trim: { arguments: ['uint64'], return: 'int32' },
   mount: { arguments: ['pointer', 'pointer', 'pointer', 'uint64', 'pointer'], return: 'int32' },
   umount2: { arguments: ['pointer', 'int32'], return: 'int32' },
+  setsockopt: { arguments: ['int32', 'int32', 'int32', 'pointer', 'uint32'], return: 'int32' },
   madvise: { arguments: ['pointer', 'uint64', 'int32'], return: 'int32' },
 } as const
 

@@ -96,6 +96,13 @@ export interface Succession {
   readonly signature: Uint8Array
 }
 
+/** Reads a link of a chain. Throws bad-request. */
+export function readSuccession(value: unknown): Succession {
+  const link = readFields(value, 'succession')
+  const nextKey = readBytes(link, 'nextKey', keyBytes)
+  return { nextKey, signature: readBytes(link, 'signature', signatureBytes) }
+}
+
 /** Signs the next cluster key with the one in use. */
 export function signSuccession(clusterKey: Uint8Array, nextKey: Uint8Array): Succession {
   return { nextKey, signature: sign(clusterKey, concat(successionPurpose, nextKey)) }

@@ -14,6 +14,7 @@
 
 import { CodedError, type ErrorCode, errorCodes } from '../../core/base/error.ts'
 import type { ClusterId, NodeId } from '../../core/base/id.ts'
+import { limits as coreLimits } from '../../core/base/limits.ts'
 import { encodeText } from '../../core/base/text.ts'
 import {
   type Fields,
@@ -31,9 +32,10 @@ import {
   certificateBytesMax,
   decodeCertificate,
   followSuccessions,
+  readSuccession,
   type Succession,
 } from './certificate.ts'
-import { isEqual, type KeyPair, keyBytes, signatureBytes } from './crypto.ts'
+import { isEqual, type KeyPair, keyBytes } from './crypto.ts'
 import { checkFingerprint, type JoinToken } from './join-token.ts'
 import { createNoise, type Noise, type NoiseResult } from './noise.ts'
 
@@ -113,7 +115,7 @@ export const handshakeBytesMax: readonly [number, number, number] = [96, 4096, 4
 /** Longest verdict. */
 export const verdictBytesMax = 2048
 /** Changes of the cluster key that are told: each was a deed of an administrator. */
-export const successionsMax = 16
+export const successionsMax = coreLimits.formerKeysMax
 
 const limits = { bytesMax: 4096, depthMax: 4, itemsMax: 256 }
 const prologue = encodeText('skep channel 1')
@@ -213,14 +215,7 @@ function introductionFrom(fields: Fields): Introduction {
   return {
     certificate: readBytes(fields, 'certificate', { max: certificateBytesMax }),
     clusterKey: readBytes(fields, 'clusterKey', keyBytes),
-    successions: readList(fields, 'successions', {
-      max: successionsMax,
-      item: (value) => {
-        const link = readFields(value, 'succession')
-        const nextKey = readBytes(link, 'nextKey', keyBytes)
-        return { nextKey, signature: readBytes(link, 'signature', signatureBytes) }
-      },
-    }),
+    successions: readList(fields, 'successions', { max: successionsMax, item: readSuccession }),
     incarnation: readText(fields, 'incarnation', 64),
   }
 }
@@ -237,7 +232,7 @@ function checkHost(
   host: Introduction,
   options: InitiatorOptions & { readonly type: 'member' },
 ): CheckedPeer {
-  const peer = checkMember(host, options)
+  const peer = checkMember(host, { ...options, refusal: 'permission-denied' })
   const { nodeId, role } = peer.certificate
   if (options.nodeId !== undefined && nodeId !== options.nodeId) {
     throw new CodedError('unavailable', `node ${nodeId} answers there, not ${options.nodeId}`)
@@ -273,15 +268,23 @@ function checkVisitor(payload: Uint8Array, noise: Noise, options: ResponderOptio
   }
   const lane = readWord(fields, 'lane', ['control', 'bulk'])
   const visitor = introductionFrom(fields)
-  const peer = checkMember(visitor, options)
+  const peer = checkMember(visitor, { ...options, refusal: 'not-a-member' })
   if (!isEqual(peer.certificate.key, key)) throw strangersPaper()
   return { type: 'member', ...peer, incarnation: visitor.incarnation, lane }
 }
 
-/** Signature, cluster, table; in this order, so that the reason given is the right one. */
+/**
+ * Signature, cluster, table; in this order, so that the reason given is the right one. A visitor that
+ * is told `not-a-member` has to ask itself what it still is; what a visitor thinks of its host is
+ * its own affair.
+ */
 function checkMember(
   said: Introduction,
-  options: { readonly identity: Identity; readonly trust: TrustPolicy },
+  options: {
+    readonly identity: Identity
+    readonly trust: TrustPolicy
+    readonly refusal: 'not-a-member' | 'permission-denied'
+  },
 ): CheckedPeer {
   const { identity, trust } = options
   const known = trust.clusterKeys()
@@ -297,7 +300,7 @@ function checkMember(
   const role = trust.roleOf(certificate)
   if (role === undefined) {
     throw new CodedError(
-      'permission-denied',
+      options.refusal,
       `node ${certificate.nodeId} is not a member of this cluster with that key; ` +
         'if it was removed, let it leave and join again',
     )

@@ -41,19 +41,49 @@ export interface SessionOpen {
   /** Without port. */
   readonly address: string
   readonly reports: readonly TaskReport[]
+  /** The cluster's key that its certificate is signed with: an old one brings a new certificate. */
+  readonly trustedKey?: Uint8Array
+  /** Index of the table of members that it has. */
+  readonly tableIndex: number
+  /** Why it can run nothing at present; absent on a node that is well. */
+  readonly fault?: string
+  /** By the node's clock, which may be years off. */
+  readonly sentAtMs: number
+  /** The line of descent that the node has followed so far, if it knows one. */
+  readonly epoch?: Epoch
   /** Given by a node that is, or is to be, a manager. */
   readonly manager?: { readonly key: Uint8Array; readonly address: string }
 }
 
+/** What became of its tasks since. */
+export interface SessionReport {
+  readonly session: string
+  readonly reports: readonly TaskReport[]
+  /** By the node's clock. */
+  readonly sentAtMs: number
+}
+
 /** What it is told. */
 export interface SessionWelcome {
-  /** How often to send a heartbeat; 0: never, for the leader's own worker. */
+  /** How often to send a heartbeat. */
   readonly heartbeatMs: number
-  /** The signed table of members. */
+  /** The leader speaks for the cluster: what may run on a lease may do so from now on. */
+  readonly isQuorate: boolean
+  /** The signed table of members; empty if the node has it. */
   readonly table: Uint8Array
   readonly epoch: Epoch
   /** The cluster's word for the manager's key that was named. */
   readonly managerCertificate?: Uint8Array
+  /** The same for its key as a worker, if the one that it has is signed with an old key. */
+  readonly certificate?: Uint8Array
+}
+
+/** What a heartbeat is answered with. */
+export interface SessionPulse {
+  /** Of the last assignment that was sent. */
+  readonly seq: number
+  /** As in the welcome. */
+  readonly isQuorate: boolean
 }
 
 /** Numbered from 1 in each session, so that a lost one is noticed. */
@@ -67,24 +97,43 @@ const textMax = 256
 const longTextMax = 8 * 1024
 const reportsMax = 20_000
 const itemsMax = 1_000
+/** Heartbeats that a gateway relays at once. */
+export const beatsMax = 20_000
 
 /** Reads an opening. Throws bad-request. */
 export function readSessionOpen(value: unknown): SessionOpen {
   const fields = readFields(value, 'session.open')
   const manager = readOptional(fields, 'manager', () => readManager(fields['manager']))
+  const trustedKey = readOptional(fields, 'trustedKey', () => readBytes(fields, 'trustedKey', 32))
+  const fault = readOptional(fields, 'fault', () => readText(fields, 'fault', longTextMax))
+  const epoch = readOptional(fields, 'epoch', () => readEpoch(fields['epoch']))
   return {
     session: readText(fields, 'session', textMax),
     incarnation: readText(fields, 'incarnation', textMax),
     description: readDescription(fields['description']),
     address: readText(fields, 'address', textMax),
     reports: readReports(fields),
+    ...(trustedKey === undefined ? {} : { trustedKey }),
+    tableIndex: readCount(fields, 'tableIndex'),
+    ...(fault === undefined ? {} : { fault }),
+    sentAtMs: readNumber(fields, 'sentAtMs'),
+    ...(epoch === undefined ? {} : { epoch }),
     ...(manager === undefined ? {} : { manager }),
   }
 }
 
-/** Reads the reports of a record. */
-export function readReports(fields: Fields): readonly TaskReport[] {
+function readReports(fields: Fields): readonly TaskReport[] {
   return readList(fields, 'reports', { max: reportsMax, item: readReport })
+}
+
+/** Reads a report. Throws bad-request. */
+export function readSessionReport(value: unknown): SessionReport {
+  const fields = readFields(value, 'session.report')
+  return {
+    session: readText(fields, 'session', textMax),
+    reports: readReports(fields),
+    sentAtMs: readNumber(fields, 'sentAtMs'),
+  }
 }
 
 /** Reads a welcome. */
@@ -93,11 +142,52 @@ export function readWelcome(value: unknown): SessionWelcome {
   const managerCertificate = readOptional(fields, 'managerCertificate', () =>
     readBytes(fields, 'managerCertificate', { max: longTextMax }),
   )
+  const certificate = readOptional(fields, 'certificate', () =>
+    readBytes(fields, 'certificate', { max: longTextMax }),
+  )
   return {
-    heartbeatMs: readCount(fields, 'heartbeatMs', { min: 0, max: 3_600_000 }),
+    heartbeatMs: readCount(fields, 'heartbeatMs', { min: 1, max: 3_600_000 }),
+    isQuorate: readFlag(fields, 'isQuorate'),
     table: readBytes(fields, 'table', { max: 8 * 1024 * 1024 }),
     epoch: readEpoch(fields['epoch']),
     ...(managerCertificate === undefined ? {} : { managerCertificate }),
+    ...(certificate === undefined ? {} : { certificate }),
+  }
+}
+
+/** Reads the answer to a heartbeat. */
+export function readPulse(value: unknown): SessionPulse {
+  const fields = readFields(value, 'pulse')
+  return { seq: readCount(fields, 'seq'), isQuorate: readFlag(fields, 'isQuorate') }
+}
+
+/** A gateway's heartbeats of several nodes, with each one's session. */
+export interface RelayBeats {
+  readonly beats: readonly { readonly nodeId: NodeId; readonly session: string }[]
+}
+
+export function readRelayBeats(value: unknown): RelayBeats['beats'] {
+  return readList(readFields(value, 'relay.beats'), 'beats', {
+    max: beatsMax,
+    item: (item) => {
+      const fields = readFields(item, 'beat')
+      return { nodeId: readNodeId(fields, 'nodeId'), session: readText(fields, 'session', 64) }
+    },
+  })
+}
+
+/** The leader's answer: a seq for each of them, in order; -1 for a session that it does not know. */
+export interface RelayPulses {
+  readonly seqs: readonly number[]
+  readonly isQuorate: boolean
+}
+
+export function readRelayPulses(value: unknown): RelayPulses {
+  const fields = readFields(value, 'relay.beats')
+  const item = (seq: unknown): number => readNumber({ seq }, 'seq')
+  return {
+    seqs: readList(fields, 'seqs', { max: beatsMax, item }),
+    isQuorate: readFlag(fields, 'isQuorate'),
   }
 }
 

@@ -68,7 +68,11 @@ function handlersOf(node: { readonly messages: string[] }): PeerHandlers {
         },
       },
     },
-    guests: { join: async (guest, body) => ({ role: guest.role, body }) },
+    guests: {
+      join: async (guest, body) => ({ role: guest.role, body }),
+      never: (_guest, _body, signal) =>
+        new Promise((resolve) => signal.addEventListener('abort', () => resolve(0))),
+    },
   }
 }
 
@@ -195,6 +199,31 @@ t.test('a newcomer joins with its token, at whichever of the addresses answers',
     newcomer.peers.call({ ...call, kind: 'echo', token, addresses: [host.address] }),
     { code: 'unimplemented' },
   )
+})
+
+t.test('a newcomer is told when its question was heard and the answer was lost', async (t) => {
+  const cluster = makeClusterKeys()
+  const host = await startNode(t, cluster, { number: 1 })
+  const newcomer = await startNode(t, makeClusterKeys('none'), { number: 5, isDeaf: true })
+  const asked = newcomer.peers.call({
+    ...{ keys: makeExchangeKeys(), kind: 'never', body: {}, timeoutMs },
+    ...{ token: tokenOf(cluster, secret), addresses: [host.address] },
+  })
+  asked.catch(() => undefined)
+  await waitFor({ what: 'guest', timeoutMs }, () => host.peers.counts()['guests'] === 1)
+  await host.peers.close()
+  const error = await asked.catch((each: unknown) => each)
+  t.match(error, { name: 'CodedError', detail: { isLost: true } })
+})
+
+t.test('a probe says whether anybody listens there', async (t) => {
+  const host = await startNode(t, makeClusterKeys(), { number: 1 })
+  await host.peers.probe(host.address, timeoutMs)
+  const nobody = await closedPort()
+  await t.rejects(host.peers.probe(nobody, timeoutMs), {
+    code: 'unavailable',
+    message: `cannot connect to 127.0.0.1:${nobody.port}: ECONNREFUSED`,
+  })
 })
 
 t.test('an address where nobody answers is given up in time', async (t) => {

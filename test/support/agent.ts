@@ -6,7 +6,7 @@ import { type Ended, run } from '../../scripts/process.ts'
 import { type Daemon, type DaemonEnd, tail } from './daemon.ts'
 import type { Engine } from './engine.ts'
 import type { Host } from './lab.ts'
-import { type Answer, request, requestJson } from './unix-http.ts'
+import { type Answer, type Ask, request, requestJson } from './unix-http.ts'
 import { waitFor } from './wait.ts'
 
 const defaultStartTimeoutMs = 30_000
@@ -101,6 +101,15 @@ export class Agent {
     return this.#daemon?.kill()
   }
 
+  /** Stands still until `resume`. */
+  pause(): void {
+    this.#daemon?.pause()
+  }
+
+  resume(): void {
+    this.#daemon?.resume()
+  }
+
   /** Stops (or kills) and starts again with the same state. */
   async restart(how: 'stop' | 'kill' = 'stop'): Promise<void> {
     await (how === 'stop' ? this.stop() : this.kill())
@@ -133,7 +142,7 @@ export class Agent {
     return ended.stdout.trim()
   }
 
-  request(ask: { method?: string; path: string; body?: unknown }): Promise<Answer> {
+  request(ask: Omit<Ask, 'socket'>): Promise<Answer> {
     return request({ ...ask, socket: this.socket })
   }
 

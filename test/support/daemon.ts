@@ -68,6 +68,17 @@ export class Daemon {
     if (pid !== undefined) process.kill(pid, signal)
   }
 
+  /** It stands still, as under a debugger, until `resume`. */
+  pause(): void {
+    this.signal('SIGSTOP')
+  }
+
+  resume(): void {
+    this.signal('SIGCONT')
+    // nsenter stops itself with its child, and has to see its end.
+    if (this.#isForked) this.#child.kill('SIGCONT')
+  }
+
   /** SIGTERM, then the end of the program; throws when it takes longer. */
   async stop(timeoutMs = 30_000): Promise<DaemonEnd> {
     this.signal('SIGTERM')

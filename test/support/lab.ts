@@ -41,6 +41,8 @@ interface Underlay {
 const near: Underlay = { bridge: 'br0', subnet: '10.99.0', subnet6: 'fd99::' }
 const far: Underlay = { bridge: 'br1', subnet: '10.98.0', subnet6: 'fd98::' }
 const gateway = `${near.subnet}.1`
+/** A hidden host's router, as the host sees it. */
+const inside = '10.97.0.1'
 const registryNames = 'registry-1.docker.io auth.docker.io index.docker.io'
 
 let labsOpened = 0
@@ -133,6 +135,8 @@ export class Host {
   readonly isolation: Isolation
   readonly lab: Lab
   readonly #port: string
+  /** Namespace of the router that it is hidden behind. */
+  #router: string | undefined
   readonly #underlay: Underlay
   #init: Daemon | undefined
   #boots = 0
@@ -243,6 +247,78 @@ export class Host {
     const target = ['dev', this.#port, 'root']
     if (netem === '') must('nsenter', [...enter, 'delete', ...target])
     else must('nsenter', [...enter, 'replace', ...target, 'netem', ...netem.split(' ')])
+  }
+
+  /** A cut of one way only: nothing comes in any more, or nothing gets out. */
+  block(way: 'in' | 'out'): void {
+    this.#filter(way, '--insert')
+  }
+
+  unblock(way: 'in' | 'out'): void {
+    this.#filter(way, '--delete')
+  }
+
+  /**
+   * Narrows the way to and from this host: so many bits a second, with a queue of 400 ms, and each
+   * packet is lost with that probability.
+   */
+  throttle({ rate, loss }: { readonly rate: string; readonly loss: number }): void {
+    const queue = ['root', 'tbf', 'rate', rate, 'burst', '16kb', 'latency', '400ms']
+    for (const [namespace, device] of [
+      [this.namespace, 'eth0'],
+      [this.#router ?? this.lab.namespace('sw'), this.#port],
+    ] as const) {
+      const tc = ['tc', 'qdisc', 'replace', 'dev', device, ...queue]
+      must('nsenter', [`--net=/run/netns/${namespace}`, '--', ...tc])
+    }
+    for (const chain of ['INPUT', 'OUTPUT']) {
+      const match = ['--match', 'statistic', '--mode', 'random', '--probability', String(loss)]
+      this.#iptables(this.namespace, '--insert', chain, ...match, '--jump', 'DROP')
+    }
+  }
+
+  /**
+   * Puts a router that translates addresses between this host and the switch: the host keeps its
+   * address and can dial out, but nobody can dial it.
+   *
+   *   br0 -- wan 10.99.0.(100 + n), masquerade -- pN -- eth0 10.99.0.(10 + n)
+   */
+  hide(): void {
+    const [own, middle] = [this.namespace, this.lab.namespace('sw')]
+    const router = this.lab.namespace(`${this.name}-rt`)
+    const { bridge, subnet } = this.#underlay
+    const number = Number(this.name.slice(1))
+    this.#router = router
+    ip('netns', 'add', router)
+    ip('-n', middle, 'link', 'set', this.#port, 'netns', router)
+    ip(
+      ...['link', 'add', 'wan', 'netns', router, 'type', 'veth'],
+      ...['peer', 'name', `w${number}`, 'netns', middle],
+    )
+    ip('-n', middle, 'link', 'set', `w${number}`, 'master', bridge, 'up')
+    ip('-n', router, 'link', 'set', 'lo', 'up')
+    ip('-n', router, 'addr', 'add', `${subnet}.${100 + number}/24`, 'dev', 'wan')
+    ip('-n', router, 'link', 'set', 'wan', 'up')
+    ip('-n', router, 'addr', 'add', `${inside}/24`, 'dev', this.#port)
+    ip('-n', router, 'link', 'set', this.#port, 'up')
+    ip('-n', router, 'route', 'add', `${this.address}/32`, 'dev', this.#port)
+    const forward = 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+    must('nsenter', [`--net=/run/netns/${router}`, '--', 'sh', '-ec', forward])
+    const nat = ['--table', 'nat', '--append', 'POSTROUTING', '--out-interface', 'wan']
+    this.#iptables(router, ...nat, '--jump', 'MASQUERADE')
+    ip('-n', own, 'addr', 'flush', 'dev', 'eth0')
+    ip('-n', own, 'addr', 'add', `${this.address}/32`, 'dev', 'eth0')
+    ip('-n', own, 'route', 'replace', 'default', 'via', inside, 'dev', 'eth0', 'onlink')
+  }
+
+  #iptables(namespace: string, ...words: readonly string[]): void {
+    must('nsenter', [`--net=/run/netns/${namespace}`, '--', 'iptables', '--wait', ...words])
+  }
+
+  #filter(way: 'in' | 'out', action: '--insert' | '--delete'): void {
+    const [chain = '', flag = ''] =
+      way === 'in' ? ['INPUT', '--in-interface'] : ['OUTPUT', '--out-interface']
+    this.#iptables(this.namespace, action, chain, flag, 'eth0', '--jump', 'DROP')
   }
 
   #plugIn(): void {

@@ -174,6 +174,8 @@ export async function startMember(options: MemberOptions): Promise<Member> {
   })
   host = new ManagerHost({
     ...{ machine, storage, clock, send: transport.send, assign: () => {}, onLeader: () => {} },
+    endSession: () => {},
+    onFate: () => {},
     log: (level, event, fields) => {
       if (event === 'raft.role') {
         roles.push({ role: raft.role, term: raft.term, leaderId: raft.leaderId })

@@ -8,6 +8,8 @@ import { systemClock } from '../../../agent/base/clock.ts'
 import { tickMs } from '../../../agent/host/manager-host.ts'
 import { createRaftTransport, nodeOf } from '../../../agent/host/raft-transport.ts'
 import { type Disk, realDisk } from '../../../agent/storage/disk.ts'
+import { present } from '../../../core/base/assert.ts'
+import { hasCode } from '../../../core/base/error.ts'
 import type { Config } from '../../../core/object/secret.ts'
 import type { Entry, MemberId, Message } from '../../../core/raft/types.ts'
 import type { Peer } from '../../../net/cluster/connection.ts'
@@ -191,20 +193,30 @@ t.test('a member whose disk was wiped comes back as another one of the same node
   const here = members.filter((member) => member !== gone)
   for (let at = 0; at < 40; at++) await leader.host.submit(configCommand(`c${at}`))
   await gone.stop()
-  const node = leader.machine.view.get('node', gone.id)
-  if (node === undefined) throw new Error('no node')
-  const update = { type: 'node.update' as const, id: gone.id }
-  await leader.host.submit({
-    ...update,
-    version: node.version,
-    spec: { ...node.spec, role: 'worker' },
-  })
+  // The leader may just be noting that the node is silent: then its version is another one.
+  const setRole = (role: 'worker' | 'manager'): Promise<unknown> =>
+    waitFor({ what: `role ${role}`, timeoutMs }, async () => {
+      const node = present(leader.machine.view.get('node', gone.id), 'the node')
+      const { id, version, spec } = node
+      try {
+        return await leader.host.submit({
+          ...{ type: 'node.update', id, version, spec: { ...spec, role } },
+        })
+      } catch (error) {
+        if (hasCode(error, 'out-of-sequence')) return undefined
+        throw error
+      }
+    })
+  await setRole('worker')
   await untilVoters(here, here)
+  // Once raft has let it go, its place is void: promoted again it gets another.
+  await waitFor({ what: 'retired member', timeoutMs: 20_000 }, () => {
+    return leader.machine.view.get('node', gone.id)?.memberId === undefined
+  })
   const memberId = `${gone.id}.2`
   const number = Number(gone.id)
   const back = await start({ number, start: 2, memberId })
-  const { version } = leader.machine.view.get('node', gone.id) ?? node
-  await leader.host.submit({ ...update, version, spec: { ...node.spec, role: 'manager' } })
+  await setRole('manager')
   leader.host.dispatch({
     type: 'sessionOpened',
     nowMs: Date.now(),

@@ -37,6 +37,7 @@ interface Manager {
   readonly events: ManagerEvent[]
   leader: Leader
   isKnown: boolean
+  isQuorate: boolean
 }
 
 interface Stage {
@@ -44,6 +45,7 @@ interface Stage {
   readonly client: SessionClient
   readonly assigned: Assignments[]
   readonly reached: boolean[]
+  readonly leases: number[]
   readonly expelled: string[]
   /** Messages to the worker are lost from here on. */
   isLossy: boolean
@@ -90,10 +92,12 @@ async function openStage(t: Test): Promise<Stage> {
       leader: () => manager.leader,
       isKnown: () => manager.isKnown,
       dispatch: (event) => events.push(event),
-      nowMs: Date.now,
+      clock: systemClock,
+      isQuorate: () => manager.isQuorate,
       heartbeatMs: () => 50,
       welcome: () => ({ table: new Uint8Array(1), epoch }),
       awaitMember: async () => undefined,
+      checkEpoch: () => undefined,
       local: { assign: () => undefined, moved: () => undefined },
       log: () => undefined,
     })
@@ -104,6 +108,7 @@ async function openStage(t: Test): Promise<Stage> {
       ...{ peers, router, events, address },
       leader: { type: 'none' },
       isKnown: true,
+      isQuorate: true,
     }
     return manager
   }
@@ -124,25 +129,33 @@ async function openStage(t: Test): Promise<Stage> {
     peers.setAddresses(nodeIdOf(index + 1), [address])
   }
   const [assigned, reached, expelled] = [[], [], []] as [Assignments[], boolean[], string[]]
+  const leases: number[] = []
   const client = createSessionClient({
     ownId: nodeIdOf(9),
     peers,
     // The follower alone, so that what the leader says takes the longer way.
     managers: () => [nodeIdOf(2)],
     router: () => undefined,
-    say: () => ({ incarnation: 'i', description, address: '127.0.0.1', reports: [] }),
+    say: () => ({
+      incarnation: 'i',
+      description,
+      address: '127.0.0.1',
+      reports: [],
+      tableIndex: 0,
+    }),
     onWelcome: () => undefined,
     onAssign: (assignments) => assigned.push(assignments),
     onTable: () => undefined,
     onReached: (isReached) => reached.push(isReached),
-    onExpelled: (error) => expelled.push(error.message),
+    onLease: (sentAtMs) => leases.push(sentAtMs),
+    onRefused: (_manager, error) => expelled.push(error.message),
     clock: systemClock,
     log: () => undefined,
   })
   t.teardown(() => client.close())
   Object.assign(rows.messages, client.handlers.messages)
   const stage: Stage = {
-    ...{ managers, client, assigned, reached, expelled },
+    ...{ managers, client, assigned, reached, leases, expelled },
     isLossy: false,
     lead: (index) => {
       for (const [at, manager] of managers.entries()) {
@@ -228,4 +241,60 @@ t.test('without a leader the node waits; one that is not known is told so', asyn
   leader.isKnown = true
   await waitFor({ what: 'session', timeoutMs }, () => stage.client.isOpen())
   t.pass('and is let in when it is')
+})
+
+t.test('a leader that may have a successor renews no lease', async (t) => {
+  const stage = await openStage(t)
+  const [leader] = stage.managers
+  stage.lead(0)
+  stage.client.start()
+  await waitFor({ what: 'leases', timeoutMs }, () => stage.leases.length > 2)
+  leader.isQuorate = false
+  const heard = leader.events.length
+  await waitFor({ what: 'heartbeats', timeoutMs }, () => leader.events.length > heard + 2)
+  const count = stage.leases.length
+  await waitFor({ what: 'more of them', timeoutMs }, () => leader.events.length > heard + 5)
+  t.equal(stage.leases.length, count)
+  t.ok(stage.client.isOpen(), 'the session stays')
+})
+
+t.test('a node that was called down opens a new session with its next heartbeat', async (t) => {
+  const stage = await openStage(t)
+  const [leader] = stage.managers
+  stage.lead(0)
+  stage.client.start()
+  await waitFor({ what: 'session', timeoutMs }, () => opened(leader).length === 1)
+  leader.router.endSession(nodeIdOf(9))
+  await waitFor({ what: 'another one', timeoutMs }, () => opened(leader).length === 2)
+  const leases = stage.leases.length
+  await waitFor({ what: 'heartbeats', timeoutMs }, () => stage.leases.length > leases + 2)
+  t.equal(opened(leader).length, 2)
+})
+
+t.test('an earlier start of an agent is told that it runs twice', async (t) => {
+  const stage = await openStage(t)
+  stage.lead(0)
+  const { router } = stage.managers[0]
+  const open = (session: string, incarnation: string): Promise<unknown> =>
+    router.open(nodeIdOf(7), {
+      ...{
+        session,
+        incarnation,
+        description,
+        address: '127.0.0.1',
+        reports: [],
+        sentAtMs: 0,
+        tableIndex: 0,
+      },
+    })
+  await open('a', 'first')
+  await open('b', 'first')
+  await open('c', 'second')
+  await t.rejects(open('d', 'first'), {
+    code: 'permission-denied',
+    message: /runs twice.*state folder was copied/,
+    detail: { isExpelled: true },
+  })
+  await open('e', 'second')
+  await open('f', 'third')
 })

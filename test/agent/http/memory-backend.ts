@@ -18,6 +18,8 @@ import { isEnded, type TaskState } from '../../../core/object/task.ts'
 import type { Applied } from '../../../core/store/change.ts'
 import { Store } from '../../../core/store/store.ts'
 import type { View } from '../../../core/store/view.ts'
+import { makeSigningKeys } from '../../../net/secure/crypto.ts'
+import { issuerOf, trustRootOf } from '../../../net/secure/trust-root.ts'
 
 export interface MemoryBackend extends Backend {
   /** What tasks have logged. */
@@ -147,7 +149,10 @@ export function createMemoryBackend(): MemoryBackend {
       return answer
     },
     init: async (request) => init(request),
-    join: async () => undefined,
+    join: async () => [],
+    recover: async () => ({
+      ...{ epoch: 2, index: 1, uncommitted: 0, forgotten: [], services: 0, nodes: 1 },
+    }),
     leave: async () => {
       store = new Store()
       nodeId = undefined
@@ -175,6 +180,10 @@ export function createMemoryBackend(): MemoryBackend {
       yield* options.tail === undefined ? wanted : wanted.slice(wanted.length - options.tail)
     },
     makeJoinSecret: () => crypto.randomUUID().replaceAll('-', '').slice(0, 25),
+    stale: () => ({ view: store.committed, ageMs: 0 }),
+    trustRoot: ({ key }) => trustRootOf(key),
+    issuerKey: (key) => issuerOf(key).publicKey,
+    makeClusterKey: () => ({ key: makeSigningKeys() }),
     makeUnlockKey: () => crypto.getRandomValues(new Uint8Array(32)),
     nowMs: () => Date.now(),
   }

@@ -70,7 +70,7 @@ t.test('a task waits for its secrets, says so, and goes on when they have come',
   const assign = (assignments: Partial<Assignments>) =>
     machine
       .step({ type: 'assigned', nowMs: 1, assignments: { ...nothing, ...assignments } })
-      .filter(({ type }) => type !== 'store')
+      .filter(({ type }) => type !== 'store' && type !== 'note')
   machine.step({ type: 'listed', nowMs: 0, containers: new Map() })
   const before = assign({ isComplete: true, tasks: [task] })
   t.same(
@@ -79,7 +79,7 @@ t.test('a task waits for its secrets, says so, and goes on when they have come',
   )
   t.match(machine.reports(), [{ status: { state: 'assigned', error: 'waiting for secret pw' } }])
   t.same(assign({}), [], 'and says it once')
-  const after = assign({ files: [{ id, data }] })
+  const after = assign({ files: [{ id, data, isOffline: true }] })
   t.match(after, [{ type: 'run', operation: 'prepare' }, { type: 'report' }])
   t.equal(machine.reports()[0]?.status.error, undefined)
 })
@@ -91,7 +91,7 @@ t.test('a task that ends without ever having run gives its files back', async (t
   const task = { ...found, status: { state: 'assigned', atMs: 0, message: '' } } as const
   const machine = new WorkerMachine()
   machine.step({ type: 'listed', nowMs: 0, containers: new Map() })
-  const files = [{ id, data }]
+  const files = [{ id, data, isOffline: true }]
   const assignments = { isComplete: true, tasks: [task], removed: [], files, removedFiles: [] }
   machine.step({ type: 'assigned', nowMs: 1, assignments })
   const result = { type: 'failed', message: 'No such image', isEngineLost: false } as const
@@ -106,4 +106,57 @@ t.test('a task that ends without ever having run gives its files back', async (t
     [],
     'once',
   )
+})
+
+/** What a node stores of its assignments, and what becomes of it in a start while cut off. */
+function restart(place: ReturnType<typeof start>): { files: number; states: string[] } {
+  const { cluster, id, web } = place
+  const [task] = cluster.view.tasksOfService(web)
+  if (task?.nodeId === undefined) throw new Error('no task')
+  const before = cluster.worker(task.nodeId).memory
+  const machine = new WorkerMachine()
+  machine.step({ type: 'restored', nowMs: 0, ...before })
+  machine.step({ type: 'listed', nowMs: 1, containers: new Map() })
+  for (const effect of machine.step({ type: 'ticked', nowMs: 30_000 })) {
+    if (effect.type !== 'run' || effect.operation !== 'remove') continue
+    const result = { type: 'removed' } as const
+    machine.step({ type: 'operationEnded', nowMs: 30_001, taskId: task.id, result })
+  }
+  t.equal(machine.file(id) !== undefined, before.files.length > 0)
+  const states = machine.reports().map(({ status }) => `${status.state} ${status.error ?? ''}`)
+  return { files: before.files.length, states }
+}
+
+t.test('a node that starts while cut off has its secrets, unless that is forbidden', async (t) => {
+  const place = start(1)
+  const { cluster, id } = place
+  t.same(restart(place), { files: 1, states: ['preparing '] })
+
+  const secret = cluster.view.get('secret', id)
+  if (secret === undefined) throw new Error('no secret')
+  const { version, spec } = secret
+  const labels = { 'skep.offline': 'false' }
+  cluster.submit({ type: 'secret.update', id, version, spec: { ...spec, labels } })
+  cluster.advance(100)
+  t.same(holders(place).length, 1, 'it is there in memory')
+  t.same(restart(place), { files: 0, states: ['assigned waiting for secret pw'] })
+})
+
+t.test('the cluster forbids copies of all secrets, and takes it back', async (t) => {
+  const place = start(1)
+  const { cluster } = place
+  for (const [allowed, files] of [
+    ['false', 0],
+    ['true', 1],
+  ] as const) {
+    const { id, version, spec } = cluster.view.cluster() ?? {}
+    if (id === undefined || version === undefined || spec === undefined) throw new Error('none')
+    const labels = { 'skep.offline-secrets': allowed }
+    cluster.submit({
+      ...{ type: 'cluster.update', version, spec: { ...spec, labels }, rotate: {} },
+      ...{ freshUnlockKey: new Uint8Array(32), isUnlockKeyRotated: false },
+    })
+    cluster.advance(100)
+    t.equal(restart(place).files, files)
+  }
 })

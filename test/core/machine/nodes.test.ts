@@ -268,3 +268,87 @@ t.test('a service that wants no copy on a node cut off has none there', async (t
     4,
   )
 })
+
+t.test('a leased task never has two copies, however long its node is cut off', async (t) => {
+  for (const cutMs of [1_000, 2_900, 3_100, 4_000, 6_000, 7_500, 20_000]) {
+    const made = cluster('n2', 'n3', 'n4')
+    const spec: ServiceSpec = {
+      name: 'one',
+      labels: { 'skep.on-disconnect': 'stop' },
+      mode: replicated(4),
+      task: {
+        container: { image: 'good', stopGraceNs: 3e9 },
+        networks: [],
+        forceUpdate: 0,
+      },
+    }
+    const id = asId<ServiceId>(made.submit({ type: 'service.create', spec }).id)
+    made.advance(1_500)
+    made.cut('n2')
+    let most = 0
+    for (let atMs = 0; atMs < 30_000; atMs += 100) {
+      if (atMs === cutMs) made.mend('n2')
+      made.advance(100)
+      const slots = new Map<number, number>()
+      for (const hostname of ['n1', 'n2', 'n3', 'n4']) {
+        for (const { task, state } of made.worker(hostname).containers.values()) {
+          if (state === 'running') slots.set(task.slot, (slots.get(task.slot) ?? 0) + 1)
+        }
+      }
+      most = Math.max(most, ...slots.values())
+    }
+    t.equal(most, 1, `cut for ${cutMs} ms`)
+    t.equal(
+      Object.values(running(made, id)).reduce((a, b) => a + b),
+      4,
+      `all run again after ${cutMs} ms`,
+    )
+  }
+})
+
+t.test('a leased task is replaced when its node has had the time to stop it', async (t) => {
+  const made = cluster('n2', 'n3', 'n4')
+  const spec: ServiceSpec = {
+    name: 'one',
+    labels: { 'skep.on-disconnect': 'stop' },
+    mode: replicated(4),
+    task: { container: { image: 'good' }, networks: [], forceUpdate: 0 },
+  }
+  const id = asId<ServiceId>(made.submit({ type: 'service.create', spec }).id)
+  made.advance(1_000)
+  made.cut('n2')
+  // Heard at most a second ago, 3 s of grace, 10 s to stop, 1 s of slack.
+  made.advance(12_900)
+  t.equal(tasks(made, id).length, 4, 'nothing is replaced yet')
+  made.advance(2_500)
+  t.same(
+    Object.values(running(made, id)).reduce((a, b) => a + b),
+    4,
+  )
+})
+
+t.test('those that are lost together are given up in batches', async (t) => {
+  const lost = ['n2', 'n3', 'n4', 'n5', 'n6', 'n7']
+  const made = cluster(...lost, 'n8', 'n9', 'n10')
+  for (const hostname of lost) made.cut(hostname)
+  const downs: number[] = []
+  for (let atMs = 0; atMs < 30_000; atMs += 500) {
+    made.advance(500)
+    downs.push(made.view.all('node').filter(({ status }) => status.state === 'down').length)
+  }
+  t.same([...new Set(downs)], [0, 2, 4, 6])
+})
+
+t.test('the tasks of a node that left in good order are started elsewhere at once', async (t) => {
+  const made = cluster('n2', 'n3', 'n4')
+  const id = create(made, replicated(4))
+  made.advance(1_000)
+  made.leave('n2')
+  made.advance(1_000)
+  t.equal(made.view.get('node', 'n2')?.status.state, 'down')
+  t.equal(running(made, id)['n2'], undefined)
+  t.equal(
+    Object.values(running(made, id)).reduce((a, b) => a + b),
+    4,
+  )
+})

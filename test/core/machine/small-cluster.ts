@@ -21,6 +21,7 @@ import {
   type WorkerEffect,
   type WorkerEvent,
   WorkerMachine,
+  type WorkerMemory,
 } from '../../../core/machine/worker.ts'
 import { defaultClusterSpec, defaultStopGraceNs } from '../../../core/object/defaults.ts'
 import type { PortConfig } from '../../../core/object/service.ts'
@@ -47,10 +48,15 @@ interface Worker {
   readonly machine: WorkerMachine
   readonly containers: Map<TaskId, Container>
   rows: readonly IngressRow[]
+  /** What it would find on its disk. */
+  memory: WorkerMemory
   startCount: number
   /** What the node runs goes on; nothing of it is heard, nothing reaches it. */
   isCut: boolean
+  cuts: number
   readonly incarnation: string
+  /** Its clock is so far ahead of the managers'. */
+  readonly aheadMs: number
   timerAtMs: number | undefined
 }
 
@@ -127,7 +133,7 @@ export class SmallCluster {
   }
 
   /** A worker starts, with the containers that an earlier one on that node left. */
-  startWorker(hostname: string): void {
+  startWorker(hostname: string, options: { readonly aheadMs?: number } = {}): void {
     const id = asId<NodeId>(hostname)
     const before = this.#workers.get(id)
     const worker: Worker = {
@@ -136,9 +142,12 @@ export class SmallCluster {
       machine: new WorkerMachine(),
       containers: before?.containers ?? new Map(),
       rows: [],
+      memory: { tasks: [], files: [] },
       startCount: before?.startCount ?? 0,
       isCut: false,
+      cuts: 0,
       incarnation: `${++this.#incarnation}`,
+      aheadMs: options.aheadMs ?? before?.aheadMs ?? 0,
       timerAtMs: undefined,
     }
     this.#workers.set(id, worker)
@@ -156,6 +165,7 @@ export class SmallCluster {
     this.#openSession(worker)
     this.#list(worker)
     this.#work(worker, { type: 'sessionOpened', nowMs: this.nowMs })
+    this.#work(worker, { type: 'leaseRenewed', nowMs: this.nowMs })
     if (hostname !== 'n1') this.#beat(worker)
   }
 
@@ -163,7 +173,22 @@ export class SmallCluster {
   cut(hostname: string): void {
     const worker = this.worker(hostname)
     worker.isCut = true
+    const cut = ++worker.cuts
     this.#work(worker, { type: 'sessionLost', nowMs: this.nowMs })
+    // Its last heartbeat may have been answered just now.
+    this.#at(this.nowMs + 3_000, () => {
+      if (worker.isCut && worker.cuts === cut) {
+        this.#work(worker, { type: 'leaseEnded', nowMs: this.nowMs })
+      }
+    })
+  }
+
+  /** It removes its containers and says good-bye. */
+  leave(hostname: string): void {
+    const worker = this.worker(hostname)
+    worker.isCut = true
+    worker.containers.clear()
+    this.#step({ type: 'sessionClosed', nowMs: this.nowMs, nodeId: worker.id, isLeaving: true })
   }
 
   /** It is back: the same agent opens a new session. */
@@ -172,6 +197,7 @@ export class SmallCluster {
     worker.isCut = false
     this.#openSession(worker)
     this.#work(worker, { type: 'sessionOpened', nowMs: this.nowMs })
+    this.#work(worker, { type: 'leaseRenewed', nowMs: this.nowMs })
     this.#runUntil(this.nowMs)
   }
 
@@ -182,7 +208,7 @@ export class SmallCluster {
   }
 
   #openSession(worker: Worker): void {
-    const { id, hostname, incarnation } = worker
+    const { id, hostname, incarnation, aheadMs } = worker
     this.#step({
       type: 'sessionOpened',
       nowMs: this.nowMs,
@@ -191,6 +217,7 @@ export class SmallCluster {
       isLocal: hostname === 'n1',
       address: '10.0.0.1',
       reports: worker.machine.reports(),
+      sentAtMs: this.nowMs + aheadMs,
       description: {
         hostname,
         platform: { architecture: 'x86_64', os: 'linux' },
@@ -284,8 +311,10 @@ export class SmallCluster {
 
   #work(worker: Worker, event: WorkerEvent): void {
     if (this.#workers.get(worker.id) !== worker) return
-    for (const effect of worker.machine.step(event)) this.#carryOutWork(worker, effect)
-    const { wakeAtMs } = worker.machine
+    const told = { ...event, nowMs: event.nowMs + worker.aheadMs }
+    for (const effect of worker.machine.step(told)) this.#carryOutWork(worker, effect)
+    const { wakeAtMs: itsWakeAtMs } = worker.machine
+    const wakeAtMs = itsWakeAtMs === undefined ? undefined : itsWakeAtMs - worker.aheadMs
     if (wakeAtMs === undefined || wakeAtMs === worker.timerAtMs) return
     worker.timerAtMs = wakeAtMs
     this.#at(wakeAtMs, () => {
@@ -301,10 +330,16 @@ export class SmallCluster {
         const { reports } = effect
         if (worker.isCut) return
         this.#at(this.nowMs + (effect.isUrgent ? 0 : 250), () =>
-          this.#step({ type: 'reported', nowMs: this.nowMs, nodeId: worker.id, reports }),
+          this.#step({
+            ...{ type: 'reported', nowMs: this.nowMs, nodeId: worker.id, reports },
+            sentAtMs: this.nowMs + worker.aheadMs,
+          }),
         )
         return
       }
+      case 'store':
+        worker.memory = { tasks: effect.tasks, files: effect.files }
+        return
       case 'serve':
         worker.rows = effect.rows
         return

@@ -125,8 +125,8 @@ const refusals: readonly {
   {
     name: 'a node that was removed',
     responder: { ...host, trust: withoutThree },
-    dialed: { code: 'permission-denied', message: /node 0+2 is not a member .*leave and join/ },
-    accepted: { code: 'permission-denied', message: /not a member/ },
+    dialed: { code: 'not-a-member', message: /node 0+2 is not a member .*leave and join/ },
+    accepted: { code: 'not-a-member', message: /not a member/ },
   },
   {
     name: 'a host that was removed',

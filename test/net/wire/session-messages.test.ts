@@ -30,6 +30,7 @@ const open = {
     agentVersion: '0.1.0',
   },
   address: '10.0.0.1',
+  tableIndex: 12,
   reports: [
     {
       id: nodeIdOf(3),
@@ -45,6 +46,8 @@ const open = {
       },
     },
   ],
+  sentAtMs: 3,
+  epoch: { counter: 2, id: 'b', parent: 'a' },
   manager: { key: new Uint8Array(32), address: '10.0.0.1:2377' },
 }
 
@@ -85,7 +88,7 @@ t.test('what managers answer is read alike', async (t) => {
   t.same(readAssign(assign), assign)
   t.throws(() => readAssign({ ...assign, assignments: { tasks: [] } }), { code: 'bad-request' })
   const epoch = { counter: 1, id: 'e', parent: undefined }
-  const welcome = { heartbeatMs: 1000, table: new Uint8Array(4), epoch }
+  const welcome = { heartbeatMs: 1000, isQuorate: true, table: new Uint8Array(4), epoch }
   t.same(readWelcome(welcome), welcome)
   t.throws(() => readWelcome({ ...welcome, heartbeatMs: -1 }), { message: /heartbeatMs/ })
 })
