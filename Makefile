@@ -33,7 +33,8 @@ e2e: setup ## only the tests on real engines in network namespaces (root)
 sim: setup ## simulate clusters with faults (SEED=n repeats a run, MINUTES=n)
 	@$(NODE) scripts/sim.ts $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES)
 
-soak: setup ## seeds, fuzzers and long faults for SECONDS=n
+soak: setup ## long tests on clusters, then seeds and fuzzers for SECONDS=n
+	@$(NODE) scripts/test.ts long
 	@$(NODE) scripts/soak.ts --seconds $(SECONDS)
 
 mutants: setup ## plant classic bugs of Raft one by one; the simulator must find each

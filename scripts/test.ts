@@ -101,6 +101,8 @@ const phases: Readonly<Record<string, Phase>> = {
     needsRoot: true,
     tries: 2,
   },
+  // Of clusters whose links and machines fail for minutes: part of `make soak`.
+  long: { folders: ['test/long'], jobsAtOnce: 1, timeoutMs: 15 * minuteMs, needsRoot: true },
 }
 
 function program(name: string, script: string, args: readonly string[]): Job {

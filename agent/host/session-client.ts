@@ -6,7 +6,7 @@
 //        '--- pause <-----'
 
 import { CodedError } from '../../core/base/error.ts'
-import type { NodeId } from '../../core/base/id.ts'
+import type { NodeId, TaskId } from '../../core/base/id.ts'
 import type { Log } from '../../core/base/note.ts'
 import type { Assignments } from '../../core/dispatch/protocol.ts'
 import type { TaskReport } from '../../core/object/task.ts'
@@ -71,6 +71,8 @@ interface Session {
   readonly id: string
   readonly gateway: NodeId
   seq: number
+  /** What became of tasks while it is being opened: it counts only once the leader knows of it. */
+  held: Map<TaskId, TaskReport> | undefined
 }
 
 const openTimeoutMs = 4_000
@@ -149,7 +151,7 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
     const said = options.say()
     if (said === undefined) return undefined
     const id = Buffer.from(clock.randomBytes(8)).toString('hex')
-    session = { id, gateway, seq: 0 }
+    session = { id, gateway, seq: 0, held: new Map() }
     const sentAtMs = clock.bootMs()
     const welcome = await ask(gateway, { session: id, sentAtMs: clock.nowMs(), ...said })
     if (session?.id === id) answered(sentAtMs, welcome, welcome.heartbeatMs)
@@ -188,6 +190,12 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
       options.onReached(false, clock.bootMs() - answeredAtMs)
     }
   }
+  const tell = ({ id, gateway }: Session, reports: readonly TaskReport[]): void => {
+    const router = gateway === ownId ? options.router() : undefined
+    const said = { session: id, reports, sentAtMs: clock.nowMs() }
+    if (router !== undefined) router.report(ownId, said)
+    else peers.send(gateway, 'session.report', said)
+  }
   const once = async (): Promise<void> => {
     const gateway = choose()
     if (gateway === undefined || options.say() === undefined) {
@@ -202,6 +210,9 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
       if (welcome === undefined || current === undefined || session !== current) return
       failures = 0
       avoided = undefined
+      const held = [...(current.held?.values() ?? [])]
+      current.held = undefined
+      if (held.length > 0) tell(current, held)
       options.onWelcome(welcome)
       if (!isOpen) {
         isOpen = true
@@ -255,10 +266,8 @@ export function createSessionClient(options: SessionClientOptions): SessionClien
     renew: moved,
     report: (reports) => {
       if (session === undefined) return
-      const router = session.gateway === ownId ? options.router() : undefined
-      const said = { session: session.id, reports, sentAtMs: clock.nowMs() }
-      if (router !== undefined) router.report(ownId, said)
-      else peers.send(session.gateway, 'session.report', said)
+      if (session.held === undefined) tell(session, reports)
+      else for (const report of reports) session.held.set(report.id, report)
     },
     peerDown: (nodeId) => {
       if (session?.gateway !== nodeId) return

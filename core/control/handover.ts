@@ -43,12 +43,17 @@ function endOlder(pass: ControlPass, slot: Slot, task: Task): void {
   for (const other of slot.tasks) if (other !== task && isWanted(other)) putShutdown(pass, other)
 }
 
-/** A replacement without a place is not needed when the task it was to replace is back. */
+/** A replacement without a place is not needed when the task it was to replace is back, or coming. */
 function dropNeedless(pass: ControlPass, slot: Slot, newest: Task): boolean {
   const { status, specVersion } = newest
   const isBack = (other: Task): boolean =>
-    other !== newest && other.status.state === 'running' && other.specVersion === specVersion
+    other !== newest && isPlaced(other) && other.specVersion === specVersion
   if (status.state !== 'pending' || !slot.active.some(isBack)) return false
   pass.draft.put<Task>({ ...newest, desiredState: 'remove' })
   return true
+}
+
+/** On its way to run on a node, or running. */
+function isPlaced({ status: { state } }: Task): boolean {
+  return state !== 'new' && state !== 'pending' && !isEnded(state)
 }

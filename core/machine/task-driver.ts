@@ -223,7 +223,7 @@ export function adopt(driver: Driver, found: ContainerFacts | undefined, nowMs: 
       driver.started !== undefined || stateRank(driver.status.state) >= stateRank('starting')
     if (wasThere)
       return fail(driver, 'the container is gone: it was removed behind the agent', nowMs)
-    return { ...driver, isPrepared: false }
+    return settle({ ...driver, isPrepared: false }, nowMs)
   }
   if (found.state === 'created') return settle({ ...driver, isPrepared: true }, nowMs)
   const seen: Driver = {

@@ -122,6 +122,10 @@ t.test('managers lock: those that are there, and one that comes to be', async (t
   await cluster.awaitNodes((lines) =>
     lines.some(({ hostname, manager }) => hostname === 'n6' && manager === 'Reachable'),
   )
+  // Its keys are sealed once it has read in the log that they are to be.
+  await waitFor({ what: 'sealed keys of n6', timeoutMs: 30_000 }, () =>
+    cluster.agent(5).log().includes('manager.keys-sealed'),
+  )
   for (const index of [5, 2]) {
     await lockByRestart(index)
     t.ok(await isLocked(index), `n${index + 1}`)

@@ -201,6 +201,29 @@ t.test('a session through a follower reaches the leader, and both ways carry', a
   t.equal(leader.events.length, count, 'and nothing is heard of it any more')
 })
 
+t.test('what is reported while a session is being opened is not lost', async (t) => {
+  const stage = await openStage(t)
+  const [leader] = stage.managers
+  stage.lead(0)
+  stage.client.start()
+  const status = { state: 'running', atMs: 1, message: 'started' } as const
+  // At each moment until the session stands, and after.
+  let count = 0
+  await waitFor({ what: 'session', timeoutMs, everyMs: 1 }, () => {
+    count += 1
+    stage.client.report([{ id: nodeIdOf(count) as unknown as TaskId, status }])
+    return stage.client.isOpen()
+  })
+  stage.client.report([{ id: nodeIdOf(7_777) as unknown as TaskId, status }])
+  const reported = (): readonly string[] =>
+    leader.events.flatMap((event) =>
+      event.type === 'reported' ? event.reports.map(({ id }) => String(id)) : [],
+    )
+  await waitFor({ what: 'last report', timeoutMs }, () => reported().includes(nodeIdOf(7_777)))
+  t.ok(reported().includes(nodeIdOf(count)), 'the last before it stood')
+  t.ok(count < 2 || reported().length > 2, 'and those before')
+})
+
 t.test('another leader gets the session at once, and the reports with it', async (t) => {
   const stage = await openStage(t)
   const [one, two] = stage.managers

@@ -4,9 +4,9 @@ import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
+import { openCluster } from '../e2e/cluster.ts'
+import { shell } from '../e2e/one-node.ts'
 import { waitFor } from '../support/wait.ts'
-import { openCluster } from './cluster.ts'
-import { shell } from './one-node.ts'
 
 const thin = { rate: '2mbit', loss: 0.02 }
 const cluster = await openCluster(t, { managers: 3, workers: 0, spares: 1 })

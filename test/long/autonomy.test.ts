@@ -5,9 +5,9 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
+import { openCluster } from '../e2e/cluster.ts'
+import { shell } from '../e2e/one-node.ts'
 import { waitFor } from '../support/wait.ts'
-import { openCluster } from './cluster.ts'
-import { shell } from './one-node.ts'
 
 const cluster = await openCluster(t, { managers: 1, workers: 3 })
 /** Where what is pinned runs, and where the lease is put to the test. */
