@@ -184,6 +184,7 @@ export class ManagerMachine {
   #isReady = false
   #snapshotIndex: number
   #isSnapshotting = false
+  #isDiskFull = false
   /** After a snapshot that failed: not before this index again. */
   #snapshotIndexMin = 0
   /** A leader's snapshot that is being read, and what was committed behind it meanwhile. */
@@ -333,6 +334,7 @@ export class ManagerMachine {
         return this.#restore(event.snapshotId, event.objects)
       case 'diskFull':
       case 'diskFreed':
+        this.#isDiskFull = event.type === 'diskFull'
         return this.#follow(this.#stepRaft({ type: event.type }))
       default:
         return unreachable(event)
@@ -389,6 +391,11 @@ export class ManagerMachine {
     if (refusal !== undefined) {
       this.#follow({ ...update, refused: [] })
       const isLeaving = refusal.reason === 'not-leader' || refusal.reason === 'transferring'
+      // Leadership is going because of the disk: if nobody takes it, that is what is to be mended.
+      if (isLeaving && this.#isDiskFull) {
+        const text = `the disk of manager ${this.#raft.id} is full, and no other one leads yet: free space`
+        throw new CodedError('disk-full', text, { detail: { isUntried: true } })
+      }
       throw isLeaving
         ? noLeader({ isUntried: true })
         : new CodedError(
