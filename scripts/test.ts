@@ -89,7 +89,7 @@ const phases: Readonly<Record<string, Phase>> = {
     jobsAtOnce: 2,
     timeoutMs: 4 * minuteMs,
     needsRoot: false,
-    batches: 3, // For two cores: some tests wait for a socket or a child.
+    batches: 4, // For two cores: some tests wait for a socket or a child.
   },
   sim: { folders: ['test/sim'], jobsAtOnce: 2, timeoutMs: 5 * minuteMs, needsRoot: false },
   build: { folders: ['test/build'], jobsAtOnce: 1, timeoutMs: 15 * minuteMs, needsRoot: false },

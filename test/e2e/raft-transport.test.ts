@@ -4,17 +4,17 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import t, { type Test } from 'tap'
-import { systemClock } from '../../../agent/base/clock.ts'
-import { tickMs } from '../../../agent/host/manager-host.ts'
-import { createRaftTransport, nodeOf } from '../../../agent/host/raft-transport.ts'
-import { type Disk, realDisk } from '../../../agent/storage/disk.ts'
-import { present } from '../../../core/base/assert.ts'
-import { hasCode } from '../../../core/base/error.ts'
-import type { Config } from '../../../core/object/secret.ts'
-import type { Entry, MemberId, Message } from '../../../core/raft/types.ts'
-import type { Peer } from '../../../net/cluster/connection.ts'
-import type { Peers } from '../../../net/cluster/peers.ts'
-import { makeClusterKeys, nodeIdOf } from '../../support/cluster-keys.ts'
+import { systemClock } from '../../agent/base/clock.ts'
+import { tickMs } from '../../agent/host/manager-host.ts'
+import { createRaftTransport, nodeOf } from '../../agent/host/raft-transport.ts'
+import { type Disk, realDisk } from '../../agent/storage/disk.ts'
+import { present } from '../../core/base/assert.ts'
+import { hasCode } from '../../core/base/error.ts'
+import type { Config } from '../../core/object/secret.ts'
+import type { Entry, MemberId, Message } from '../../core/raft/types.ts'
+import type { Peer } from '../../net/cluster/connection.ts'
+import type { Peers } from '../../net/cluster/peers.ts'
+import { makeClusterKeys, nodeIdOf } from '../support/cluster-keys.ts'
 import {
   configCommand,
   initCommand,
@@ -23,8 +23,8 @@ import {
   type Member,
   type MemberOptions,
   startMember,
-} from '../../support/manager-member.ts'
-import { waitFor } from '../../support/wait.ts'
+} from '../support/manager-member.ts'
+import { waitFor } from '../support/wait.ts'
 
 t.setTimeout(120_000)
 const timeoutMs = 20_000
