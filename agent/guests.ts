@@ -4,6 +4,7 @@
 
 import { CodedError } from '../core/base/error.ts'
 import type { NodeId } from '../core/base/id.ts'
+import { noLeader } from '../core/base/no-leader.ts'
 import type { Log } from '../core/base/note.ts'
 import type { Command, CommandAnswer } from '../core/command/command.ts'
 import { tableOf } from '../core/dispatch/table.ts'
@@ -11,7 +12,7 @@ import type { Cluster } from '../core/object/cluster.ts'
 import type { Epoch } from '../core/raft/types.ts'
 import type { Guest, PeerHandlers } from '../net/cluster/connection.ts'
 import type { Peers } from '../net/cluster/peers.ts'
-import { type CertificateRole, encodeCertificate } from '../net/secure/certificate.ts'
+import type { CertificateRole } from '../net/secure/certificate.ts'
 import { keyBytes } from '../net/secure/crypto.ts'
 import { isSameSecret } from '../net/secure/join-token.ts'
 import { chainOf, encodeTable } from '../net/secure/signed-table.ts'
@@ -20,7 +21,7 @@ import { readEpoch } from '../net/wire/raft-messages.ts'
 import { readNodeId } from '../net/wire/session-messages.ts'
 import { parseHostPort } from './base/addresses.ts'
 import type { Clock } from './base/clock.ts'
-import type { ManagerHalf } from './manager-half.ts'
+import { certify, type ManagerHalf } from './manager-half.ts'
 
 /** What a newcomer says of itself. It draws its id, so that it may ask again and be the same. */
 export interface JoinAsk {
@@ -100,19 +101,12 @@ async function admit(
   if (cluster === undefined || table === undefined) {
     throw new CodedError('unavailable', 'this manager has not read the cluster state yet')
   }
-  const certify = (role: CertificateRole, key: Uint8Array): Uint8Array =>
-    encodeCertificate(
-      {
-        ...{ clusterId: cluster.id, nodeId: id, role, key, generation: 1 },
-        tableIndex: appliedIndex,
-        issuedAtMs: clock.nowMs(),
-      },
-      cluster.key.privateKey,
-    )
+  const word = (role: CertificateRole, key: Uint8Array): Uint8Array =>
+    certify(cluster, half.machine, { id, role, key, nowMs: clock.nowMs() })
   return {
     role: guest.role,
-    certificate: certify('worker', guest.key),
-    managerCertificate: isManager ? certify('manager', ask.managerKey) : new Uint8Array(0),
+    certificate: word('worker', guest.key),
+    managerCertificate: isManager ? word('manager', ask.managerKey) : new Uint8Array(0),
     table: encodeTable(table, cluster.key.privateKey, chainOf(cluster)),
     epoch: raft.epoch,
     warnings: answer.warnings,
@@ -137,11 +131,7 @@ async function checkReachable(managerAddress: string, { peers }: Tools): Promise
 /** Submits, and gives up before the newcomer does, so that it hears why. */
 function inTime(half: ManagerHalf, clock: Clock, command: Command): Promise<CommandAnswer> {
   return new Promise((resolve, reject) => {
-    const cancel = clock.after(submitMsMax, () => {
-      const text =
-        "The swarm does not have a leader. It's possible that too few managers are online. Make sure more than half of the managers are online."
-      reject(new CodedError('no-leader', text))
-    })
+    const cancel = clock.after(submitMsMax, () => reject(noLeader()))
     half.line.submit(command).then(resolve, reject).finally(cancel)
   })
 }

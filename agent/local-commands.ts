@@ -50,18 +50,7 @@ const initCommandRow: Command = {
   short: 'Start a cluster on this machine, and the agent if it does not run',
   arguments: none,
   flags: [...initFlags, dryRunFlag, ...hostFlagRows, serviceFlag],
-  run: async (call) => {
-    const { bringUp } = await import('./bring-up.ts')
-    const { initSwarm } = await import('./cli/swarm.ts')
-    const flags = socketValues(call)
-    await bringUp({
-      flags,
-      isServiceWanted: !call.flags.isOn('no-service'),
-      clock: systemClock,
-      say: (line) => writeLine(call.io.stderr, line),
-    })
-    return withApi(call, flags, initSwarm)
-  },
+  run: async (call) => withAgent(call, (await import('./cli/swarm.ts')).initSwarm),
 }
 
 const joinCommandRow: Command = {
@@ -75,18 +64,7 @@ const joinCommandRow: Command = {
     ...daemonFlagRows.filter((flag) => !joinFlags.some((each) => each.name === flag.name)),
     serviceFlag,
   ],
-  run: async (call) => {
-    const { bringUp } = await import('./bring-up.ts')
-    const { joinByToken } = await import('./cli/swarm.ts')
-    const flags = socketValues(call)
-    await bringUp({
-      flags,
-      isServiceWanted: !call.flags.isOn('no-service'),
-      clock: systemClock,
-      say: (line) => writeLine(call.io.stderr, line),
-    })
-    return withApi(call, flags, joinByToken)
-  },
+  run: async (call) => withAgent(call, (await import('./cli/swarm.ts')).joinByToken),
 }
 
 const serviceUnitRow: Command = {
@@ -142,6 +120,19 @@ function daemonValues(flags: FlagValues): DaemonFlagValues {
   return Object.fromEntries(
     names.filter((name) => flags.isSet(name)).map((name) => [name, flags.text(name)]),
   )
+}
+
+/** Starts the agent on this machine if it does not run, and then runs with its API. */
+async function withAgent<T>(call: Call, run: (call: Call) => Promise<T>): Promise<T> {
+  const { bringUp } = await import('./bring-up.ts')
+  const flags = socketValues(call)
+  await bringUp({
+    flags,
+    isServiceWanted: !call.flags.isOn('no-service'),
+    clock: systemClock,
+    say: (line) => writeLine(call.io.stderr, line),
+  })
+  return withApi(call, flags, run)
 }
 
 /** Runs with the API at the socket of these flags, which may not be the one of --host. */

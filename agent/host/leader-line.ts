@@ -11,6 +11,7 @@
 
 import { CodedError } from '../../core/base/error.ts'
 import type { NodeId } from '../../core/base/id.ts'
+import { noLeader } from '../../core/base/no-leader.ts'
 import type { Command, CommandAnswer } from '../../core/command/command.ts'
 import type { View } from '../../core/store/view.ts'
 import type { PeerHandlers } from '../../net/cluster/connection.ts'
@@ -178,11 +179,3 @@ export function createLeaderLine(options: LeaderLineOptions): LeaderLine {
 }
 
 const lostCodes: readonly string[] = ['unavailable', 'timeout']
-
-/** In Swarm's words. */
-function noLeader(): CodedError {
-  return new CodedError(
-    'no-leader',
-    "The swarm does not have a leader. It's possible that too few managers are online. Make sure more than half of the managers are online.",
-  )
-}

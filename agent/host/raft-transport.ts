@@ -15,8 +15,8 @@
 // The channel proves the node; a letter to an earlier self of this one is dropped.
 
 import { CodedError, hasCode } from '../../core/base/error.ts'
-import type { NodeId } from '../../core/base/id.ts'
 import type { Log } from '../../core/base/note.ts'
+import { nodeOfMember } from '../../core/object/node.ts'
 import { raftLimits } from '../../core/raft/limits.ts'
 import type { Entry, MemberId, Membership, Message, Outgoing } from '../../core/raft/types.ts'
 import type { Peer, PeerHandlers } from '../../net/cluster/connection.ts'
@@ -91,7 +91,7 @@ export function createRaftTransport(options: RaftTransportOptions): RaftTranspor
     known = membership
     for (const { id, address } of membership.members) {
       const found = id === options.memberId() ? undefined : parseMemberAddress(address)
-      if (found !== undefined) options.peers().setAddresses(nodeOf(id), [found])
+      if (found !== undefined) options.peers().setAddresses(nodeOfMember(id), [found])
     }
   }
   const carry = async (to: MemberId, piece: Piece): Promise<void> => {
@@ -101,7 +101,7 @@ export function createRaftTransport(options: RaftTransportOptions): RaftTranspor
       const data = await options.readPiece(snapshotId, { offset, count: sizeBytes })
       const letter = [from, to, { ...piece, data }]
       const how = { timeoutMs: pieceTimeoutMs, signal: closing.signal, lane: 'bulk' as const }
-      await options.peers().request(nodeOf(to), pieceKind, letter, how)
+      await options.peers().request(nodeOfMember(to), pieceKind, letter, how)
       counts.piecesSent++
     } catch (error) {
       if (!(error instanceof CodedError)) throw error
@@ -134,7 +134,9 @@ export function createRaftTransport(options: RaftTransportOptions): RaftTranspor
   }
 
   const post = (from: MemberId, to: MemberId, message: Message): void => {
-    options.peers().send(nodeOf(to), letterKind, [from, to, message], raftSendOptions(message))
+    options
+      .peers()
+      .send(nodeOfMember(to), letterKind, [from, to, message], raftSendOptions(message))
   }
   const postGathered = (from: MemberId, to: MemberId): void => {
     const waiting = gathered.get(to)
@@ -172,7 +174,7 @@ export function createRaftTransport(options: RaftTransportOptions): RaftTranspor
   const open = (peer: Peer, body: unknown): { from: MemberId; message: Message } => {
     try {
       const { from, to, message } = readLetter(body)
-      if (nodeOf(from) !== peer.nodeId) {
+      if (nodeOfMember(from) !== peer.nodeId) {
         throw new CodedError('bad-request', `node ${peer.nodeId} writes as member ${from}`)
       }
       if (to === options.memberId()) return { from, message }
@@ -215,12 +217,6 @@ export function createRaftTransport(options: RaftTransportOptions): RaftTranspor
     counts: () => ({ ...counts, piecesUnderWay: pieces.size }),
     close: () => closing.abort(),
   }
-}
-
-/** The node of a member: the text before the dot. */
-export function nodeOf(memberId: MemberId): NodeId {
-  const dotAt = memberId.indexOf('.')
-  return (dotAt < 0 ? memberId : memberId.slice(0, dotAt)) as NodeId
 }
 
 /** True if the append says what comes right behind the waiting ones, and all fit in one letter. */

@@ -3,6 +3,7 @@
 //
 //   store (managers)  --tableOf-->  table  --signed-->  nodes: whom to dial, whom to let in
 
+import { equal } from '../base/equal.ts'
 import type { ClusterId, NodeId } from '../base/id.ts'
 import type { NodeKeys, NodeRole } from '../object/node.ts'
 import type { View } from '../store/view.ts'
@@ -65,13 +66,9 @@ export function roleInTable(
   if (claim.clusterId !== table.clusterId) return undefined
   const row = table.rows.find((each) => each.id === claim.nodeId)
   if (row !== undefined) {
-    const isManager = row.role === 'manager' && isSameKey(row.keys.manager, claim.key)
+    const isManager = row.role === 'manager' && equal(row.keys.manager, claim.key)
     if (isManager) return 'manager'
-    if (isSameKey(row.keys.worker, claim.key)) return 'worker'
+    if (equal(row.keys.worker, claim.key)) return 'worker'
   }
   return claim.tableIndex > table.index ? 'newcomer' : undefined
-}
-
-function isSameKey(left: Uint8Array | undefined, right: Uint8Array): boolean {
-  return left?.length === right.length && left.every((byte, index) => byte === right[index])
 }

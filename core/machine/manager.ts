@@ -13,6 +13,7 @@
 import { assert, unreachable } from '../base/assert.ts'
 import { CodedError } from '../base/error.ts'
 import type { NodeId, ServiceId } from '../base/id.ts'
+import { noLeader } from '../base/no-leader.ts'
 import type { Note } from '../base/note.ts'
 import type { Random } from '../base/random.ts'
 import { estimateSize } from '../base/size.ts'
@@ -768,13 +769,4 @@ function inOurTime(
     const since = runningSinceMs === undefined ? {} : { runningSinceMs: runningSinceMs + aheadMs }
     return { id, status: { ...status, atMs: atMs + aheadMs, ...since } }
   })
-}
-
-/** In Swarm's words. `isUntried`: certainly nothing was done, and it may be tried again. */
-function noLeader(detail: { readonly isUntried?: true } = {}): CodedError {
-  return new CodedError(
-    'no-leader',
-    "The swarm does not have a leader. It's possible that too few managers are online. Make sure more than half of the managers are online.",
-    { detail },
-  )
 }

@@ -32,6 +32,14 @@ export interface NodeLine {
   readonly engine: string
 }
 
+/** A container of a service, and where it runs. */
+export interface Copy {
+  readonly task: string
+  readonly slot: string
+  readonly place: number
+  readonly container: string
+}
+
 /** Opens the lab, joins all nodes, and waits until all are Ready. Closed in a teardown. */
 export async function openCluster(t: Test, options: ClusterOptions): Promise<Cluster> {
   t.setTimeout(timeoutMs)
@@ -173,6 +181,27 @@ export class Cluster {
         }
       },
     )
+  }
+
+  /** The containers of a service that run now, on all engines that answer. */
+  async copies(service: string): Promise<readonly Copy[]> {
+    const filters = encodeURIComponent(
+      JSON.stringify({ label: [`com.docker.swarm.service.name=${service}`], status: ['running'] }),
+    )
+    const lists = await Promise.all(
+      this.engines.map(async (engine, place) => {
+        const list = await engine
+          .json({ path: `/containers/json?filters=${filters}` })
+          .catch(() => [])
+        return (list as { Id: string; Labels: Record<string, string> }[]).map(({ Id, Labels }) => ({
+          task: Labels['com.docker.swarm.task.id'] ?? '',
+          slot: (Labels['com.docker.swarm.task.name'] ?? '').split('.').slice(0, 2).join('.'),
+          place,
+          container: Id,
+        }))
+      }),
+    )
+    return lists.flat()
   }
 
   /** The place of the node that leads, asked of that node. */

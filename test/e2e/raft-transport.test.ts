@@ -6,10 +6,11 @@ import { tmpdir } from 'node:os'
 import t, { type Test } from 'tap'
 import { systemClock } from '../../agent/base/clock.ts'
 import { tickMs } from '../../agent/host/manager-host.ts'
-import { createRaftTransport, nodeOf } from '../../agent/host/raft-transport.ts'
+import { createRaftTransport } from '../../agent/host/raft-transport.ts'
 import { type Disk, realDisk } from '../../agent/storage/disk.ts'
 import { present } from '../../core/base/assert.ts'
 import { hasCode } from '../../core/base/error.ts'
+import { nodeOfMember } from '../../core/object/node.ts'
 import type { Config } from '../../core/object/secret.ts'
 import type { Entry, MemberId, Message } from '../../core/raft/types.ts'
 import type { Peer } from '../../net/cluster/connection.ts'
@@ -324,7 +325,7 @@ t.test('what is no letter, or not for us, is counted and dropped', async (t) => 
   t.match(transport.counts(), { garbage: garbage.length, misdirected: 1 })
   handle(peer, [`${two}.3`, one, notice])
   t.same(heard, [{ from: `${two}.3`, message: notice }])
-  t.equal(nodeOf(`${two}.3`), two)
+  t.equal(nodeOfMember(`${two}.3`), two)
   t.same(
     [transport.handlers.messages, transport.handlers.requests].map((rows) =>
       Object.values(rows).map((row) => row.from),

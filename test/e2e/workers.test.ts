@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { waitFor } from '../support/wait.ts'
-import { type NodeLine, openCluster } from './cluster.ts'
+import { type Copy, type NodeLine, openCluster } from './cluster.ts'
 import { shell } from './one-node.ts'
 
 const managers = [0, 1, 2]
@@ -13,34 +13,6 @@ const cluster = await openCluster(t, { managers: managers.length, workers: worke
 
 /** A command that ends when it is told to. */
 const patient = ['sh', '-c', 'trap "exit 0" TERM; while :; do sleep 1 & wait $!; done']
-
-interface Copy {
-  readonly task: string
-  readonly slot: string
-  readonly place: number
-  readonly container: string
-}
-
-/** The containers of a service that run now, on all engines that answer. */
-async function copies(service: string): Promise<readonly Copy[]> {
-  const filters = encodeURIComponent(
-    JSON.stringify({ label: [`com.docker.swarm.service.name=${service}`], status: ['running'] }),
-  )
-  const lists = await Promise.all(
-    cluster.engines.map(async (engine, place) => {
-      const list = await engine
-        .json({ path: `/containers/json?filters=${filters}` })
-        .catch(() => [])
-      return (list as { Id: string; Labels: Record<string, string> }[]).map(({ Id, Labels }) => ({
-        task: Labels['com.docker.swarm.task.id'] ?? '',
-        slot: (Labels['com.docker.swarm.task.name'] ?? '').split('.').slice(0, 2).join('.'),
-        place,
-        container: Id,
-      }))
-    }),
-  )
-  return lists.flat()
-}
 
 function lineOf(lines: readonly NodeLine[], place: number): NodeLine {
   const line = lines.find(({ hostname }) => hostname === cluster.lab.host(place).name)
@@ -57,7 +29,7 @@ function awaitStatus(place: number, status: string, timeoutMs = 20_000): Promise
 
 /** The containers of `web` on all places but these. */
 async function elsewhere(places: readonly number[]): Promise<readonly string[]> {
-  const all = await copies('web')
+  const all = await cluster.copies('web')
   return all
     .filter(({ place }) => !places.includes(place))
     .map(({ container }) => container)
@@ -69,7 +41,7 @@ async function settled(count = 6): Promise<readonly Copy[]> {
   await cluster.awaitRunning('web', count)
   let seen: readonly Copy[] = []
   await waitFor({ what: `${count} copies, one of each slot`, timeoutMs: 30_000 }, async () => {
-    seen = await copies('web')
+    seen = await cluster.copies('web')
     return seen.length === count && new Set(seen.map(({ slot }) => slot)).size === count
   })
   return seen
@@ -95,7 +67,7 @@ t.test(
       isSo: (list) => list.every(({ NodeID }) => NodeID !== id),
     })
     t.comment(`Down after ${downMs} ms, replaced after ${Date.now() - killedAtMs} ms`)
-    const own = (await copies('web')).filter((copy) => copy.place === place)
+    const own = (await cluster.copies('web')).filter((copy) => copy.place === place)
     t.equal(own.length, 1, 'the copy on the lost node runs on')
     await cluster.agent(place).start()
     await awaitStatus(place, 'Ready')
@@ -221,7 +193,7 @@ t.test('a paused node gets nothing new, a drained one loses what it has', async 
   await cluster.must(0, 'node', 'update', '--availability', 'pause', cluster.lab.host(place).name)
   await cluster.must(0, 'node', 'update', '--availability', 'drain', cluster.lab.host(other).name)
   await waitFor({ what: 'an empty node', timeoutMs: 60_000 }, async () => {
-    const list = await copies('web')
+    const list = await cluster.copies('web')
     return list.length === 12 && on(list, other) === 0
   })
   const after = await settled(12)

@@ -15,34 +15,8 @@ const [home, field] = [1, 2]
 const homeHost = cluster.lab.host(home)
 const password = 'correct horse battery staple'
 
-interface Copy {
-  readonly slot: string
-  readonly place: number
-  readonly container: string
-}
-
-/** The containers that run now, by their service, on all engines that answer. */
-async function copies(service: string): Promise<readonly Copy[]> {
-  const filters = encodeURIComponent(
-    JSON.stringify({ label: [`com.docker.swarm.service.name=${service}`], status: ['running'] }),
-  )
-  const lists = await Promise.all(
-    cluster.engines.map(async (engine, place) => {
-      const list = await engine
-        .json({ path: `/containers/json?filters=${filters}` })
-        .catch(() => [])
-      return (list as { Id: string; Labels: Record<string, string> }[]).map(({ Id, Labels }) => ({
-        slot: (Labels['com.docker.swarm.task.name'] ?? '').split('.').slice(0, 2).join('.'),
-        place,
-        container: Id,
-      }))
-    }),
-  )
-  return lists.flat()
-}
-
 async function idsOf(service: string): Promise<readonly string[]> {
-  return (await copies(service)).map(({ container }) => container).sort()
+  return (await cluster.copies(service)).map(({ container }) => container).sort()
 }
 
 function awaitStatus(place: number, status: string): Promise<unknown> {
@@ -54,7 +28,7 @@ function awaitStatus(place: number, status: string): Promise<unknown> {
 
 async function awaitCopies(service: string, count: number): Promise<readonly string[]> {
   await waitFor({ what: `${count} containers of ${service}`, timeoutMs: 60_000 }, async () => {
-    return (await copies(service)).length === count
+    return (await cluster.copies(service)).length === count
   })
   return idsOf(service)
 }
@@ -175,7 +149,7 @@ t.test('what runs on a lease never has two copies', async (t) => {
   let looks = 0
   const watch = (async () => {
     while (isWatching) {
-      const slots = (await copies('one')).map(({ slot, place }) => ({ slot, place }))
+      const slots = (await cluster.copies('one')).map(({ slot, place }) => ({ slot, place }))
       looks++
       await sleep(30)
       for (const { slot } of slots) {
@@ -190,12 +164,12 @@ t.test('what runs on a lease never has two copies', async (t) => {
     scene = `${name}, before`
     await awaitStatus(field, 'Ready')
     await cluster.awaitRunning('one', 3)
-    if (!(await copies('one')).some(({ place }) => place === field)) {
+    if (!(await cluster.copies('one')).some(({ place }) => place === field)) {
       await cluster.must(0, 'service', 'scale', '--detach', 'one=0')
       await awaitCopies('one', 0)
       await cluster.must(0, 'service', 'scale', '--detach', 'one=3')
       await waitFor({ what: 'a copy in the field', timeoutMs: 60_000 }, async () => {
-        const list = await copies('one')
+        const list = await cluster.copies('one')
         return list.length === 3 && list.some(({ place }) => place === field)
       })
       await cluster.awaitRunning('one', 3)
@@ -204,7 +178,7 @@ t.test('what runs on a lease never has two copies', async (t) => {
   }
   const replaced = (): Promise<unknown> =>
     waitFor({ what: 'replacement elsewhere', timeoutMs: 40_000 }, async () => {
-      const list = await copies('one')
+      const list = await cluster.copies('one')
       return list.length === 3 && list.every(({ place }) => place !== field)
     })
 
@@ -236,7 +210,7 @@ t.test('what runs on a lease never has two copies', async (t) => {
   await cluster.engines[field]?.start()
   await cluster.agent(field).start()
   await replaced()
-  t.notOk((await copies('one')).some(({ place }) => place === field))
+  t.notOk((await cluster.copies('one')).some(({ place }) => place === field))
   host.mend()
   await awaitStatus(field, 'Ready')
   await cluster.awaitRunning('one', 3)
